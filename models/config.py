@@ -1,0 +1,146 @@
+"""What a network is made of and how its inputs are prepared: the part of a checkpoint that a person can read.
+
+Every class is frozen and refuses unknown keys, naming the nearest known one. The same objects build the
+network (`models.nets.network`), prepare its inputs (`models.preprocess`) and are stored in `config.json`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import ConfigError
+
+MODALITIES = ("image", "text")
+"""Every modality there is, in the order of the M axis of a batch."""
+
+
+class Config(BaseModel):
+    """Base of all configuration: frozen, strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Validate `values`, read from `where` (a file's name, for the message).
+
+        Raises:
+            ConfigError: naming each faulty key, and for an unknown one the nearest known name.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [_explain(cls, dict(fault)) for fault in error.errors()]
+            raise ConfigError(f"{where} is not valid: " + "; ".join(lines)) from None
+
+
+def _explain(cls: type[BaseModel], fault: dict[str, Any]) -> str:
+    path = [str(part) for part in fault["loc"]]
+    where = ".".join(path)
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {fault['msg']}"
+    near = difflib.get_close_matches(path[-1], _known_names(cls, path[:-1]), n=1)
+    return f"{where}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "; remove it")
+
+
+def _known_names(cls: type[BaseModel], path: list[str]) -> list[str]:
+    """Field names of the class that `path` leads to, or of every class where a table of free names is crossed."""
+    schema = cls.model_json_schema()
+    definitions: dict[str, Any] = schema.get("$defs", {})
+    if not path:
+        return list(schema.get("properties", {}))
+    return [name for part in definitions.values() for name in part.get("properties", {})]
+
+
+class ImagePreprocessing(Config):
+    """How a decoded image becomes the network's pixels."""
+
+    side_px: int = Field(224, ge=16, le=1024)
+    resize: Literal["squash", "pad", "crop"] = "squash"
+
+
+class TextPreprocessing(Config):
+    """How a text becomes token ids; normalisation and subwords are in the checkpoint's `tokenizer.json`."""
+
+    max_tokens: int = Field(32, ge=1, le=512)
+
+
+class Preprocessing(Config):
+    """One entry for each modality that the network knows."""
+
+    image: ImagePreprocessing | None = None
+    text: TextPreprocessing | None = None
+
+
+class ImageEncoder(Config):
+    """A convolutional backbone, pooled after every block (whole map and centre), and a colour histogram."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    frozen_blocks: int = Field(4, ge=0, description="Leading blocks whose weights stay as pretrained.")
+    colour_bins: int = Field(6, ge=0, le=12, description="Bins per channel of the joint histogram; 0 = none.")
+    hidden: int = Field(384, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+
+
+class TextEncoder(Config):
+    """A bidirectional GRU over subwords, pooled by mean and maximum."""
+
+    vocab_size: int = Field(4000, ge=8)
+    embedding: int = Field(128, ge=1)
+    hidden: int = Field(192, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+
+
+class ClassificationHead(Config):
+    """Scores over a fixed list of labels: softmax, or one sigmoid each where several may hold."""
+
+    kind: Literal["classification"] = "classification"
+    labels: tuple[str, ...] = Field(min_length=2)
+    multi_label: bool = False
+
+
+class EmbeddingHead(Config):
+    """A unit-norm vector in the space that every modality and their fusion share."""
+
+    kind: Literal["embedding"] = "embedding"
+    dimensions: int = Field(128, ge=2)
+
+
+class NetworkConfig(Config):
+    """Encoders, fusion and heads. A modality without an encoder is unknown to the network."""
+
+    image: ImageEncoder | None = None
+    text: TextEncoder | None = None
+    width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
+    fusion: Literal["add", "gated"] = "gated"
+    fusion_dropout: float = Field(0.2, ge=0, lt=1)
+    classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
+    embedding: EmbeddingHead = EmbeddingHead()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the network knows, in the order of its M axis."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _knows_a_modality(self) -> Self:
+        if not self.modalities:
+            raise ValueError(f"a network needs an encoder for at least one of: {', '.join(MODALITIES)}")
+        return self
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A network of the same shape that builds and runs in milliseconds, for tests."""
+        return cls(
+            image=ImageEncoder(backbone="test_efficientnet", colour_bins=3, hidden=16, frozen_blocks=1),
+            text=TextEncoder(vocab_size=64, embedding=8, hidden=8),
+            width=16,
+            classes={
+                "shape": ClassificationHead(labels=("circle", "square", "star")),
+                "colour": ClassificationHead(labels=("blue", "red")),
+            },
+            embedding=EmbeddingHead(dimensions=8),
+        )

@@ -1,0 +1,242 @@
+"""A manifest: rows of paired data, read and checked. A row is one pair; a missing cell is a missing modality.
+
+CSV, JSON Lines, Parquet, or a folder of class folders. Knows columns and files; decodes nothing."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from models.config import Config
+from models.errors import ManifestError
+
+SPLITS = ("train", "val", "test")
+_SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+class Columns(Config):
+    """Which column of the manifest is what."""
+
+    id: str | None = Field(None, description="Unique per row; without it, the row's number.")
+    image: str | None = Field(None, description="Path of an image, relative to the manifest.")
+    text: tuple[str, ...] = Field(
+        (), description="Texts; several columns, or a list in a cell, are several captions."
+    )
+    labels: tuple[str, ...] = Field((), description="One classification head each.")
+    split: str | None = Field(None, description="train, val or test; without it, carved by group.")
+    group: tuple[str, ...] = Field((), description="Rows that are equal in any of these never straddle a split.")
+    metadata: tuple[str, ...] = Field((), description="Kept with a gallery item, not learnt.")
+    missing: tuple[str, ...] = Field(("",), description='Cells that mean "no value". "NA" is an ordinary value.')
+
+    @field_validator("text", "labels", "group", "metadata", mode="before")
+    @classmethod
+    def _one_name_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row. `labels` holds only the cells that have a value; `split` is None until one is carved."""
+
+    row: int
+    id: str
+    image: Path | None = None
+    texts: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = None
+    groups: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(path: Path, columns: Columns) -> list[Record]:
+    """Read all rows of `path`, in order.
+
+    Raises:
+        ManifestError: listing every fault with its file and row: no such column, missing image, equal ids,
+            unknown split, a row with no modality.
+    """
+    if not path.exists():
+        raise ManifestError([f"{path}: no such file. Give the manifest with --data, or in the recipe."])
+    rows = list(_read_rows(path))
+    if not rows:
+        raise ManifestError([f"{path}: no rows."])
+    known = set().union(*(row.keys() for _, row in rows))
+    single = [name for name in (columns.id, columns.image, columns.split) if name is not None]
+    wanted = {*single, *columns.text, *columns.labels, *columns.group, *columns.metadata}
+    absent = sorted(wanted - known)
+    if absent:
+        there = ", ".join(sorted(map(str, known)))
+        raise ManifestError([f"{path}: no column {name!r}. There are: {there}." for name in absent])
+    return _records(path, rows, columns)
+
+
+def _records(path: Path, rows: list[tuple[int, dict[str, Any]]], columns: Columns) -> list[Record]:
+    faults: list[str] = []
+    records: list[Record] = []
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        where = f"{path.name}:{number}"
+        record = _record(path.parent, number, row, columns)
+        if record.image is None and not record.texts:
+            faults.append(f"{where}: neither image nor text. Fill one of them, or remove the row.")
+        if record.image is not None and not record.image.is_file():
+            faults.append(f"{where}: no image at {row[columns.image or '']!r} (relative to the manifest).")
+        if record.split is not None and record.split not in SPLITS:
+            faults.append(f"{where}: split {record.split!r} is none of {', '.join(SPLITS)}.")
+        if record.id in seen:
+            faults.append(f"{where}: id {record.id!r} stands in row {seen[record.id]} too. Ids must be unique.")
+        seen[record.id] = number
+        records.append(record)
+    if faults:
+        raise ManifestError(faults)
+    return records
+
+
+def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Record:
+    def cell(name: str | None) -> Any:
+        value = None if name is None else row.get(name)
+        if isinstance(value, float) and value != value:  # NaN: how Parquet writers spell a missing cell
+            return None
+        return None if value is None or str(value).strip() in columns.missing else value
+
+    image, split, identity = (cell(name) for name in (columns.image, columns.split, columns.id))
+    texts = [part for name in columns.text for part in _as_list(cell(name))]
+    cells = {name: cell(name) for name in columns.labels}
+    return Record(
+        row=number,
+        id=str(number if identity is None else identity),
+        image=None if image is None else folder / str(image),
+        texts=tuple(str(part) for part in texts if str(part).strip()),
+        labels={name: str(value) for name, value in cells.items() if value is not None},
+        split=None
+        if split is None
+        else _SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
+        groups=tuple(f"{name}={cell(name)}" for name in columns.group if cell(name) is not None),
+        metadata={name: cell(name) for name in columns.metadata if cell(name) is not None},
+    )
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows with the line number that an editor shows (CSV, JSON Lines) or their place (Parquet, folders)."""
+    if path.is_dir():
+        yield from _class_folders(path)
+    elif path.suffix == ".parquet":
+        yield from _parquet(path)
+    elif path.suffix in (".jsonl", ".ndjson"):
+        yield from _json_lines(path)
+    else:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            try:
+                for row in reader:
+                    if None in row:
+                        raise ManifestError(
+                            [f"{path.name}:{reader.line_num}: more cells than columns. Quote the commas."]
+                        )
+                    yield reader.line_num, dict(row)
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise ManifestError(
+                    [f"{path.name}:{reader.line_num + 1}: {error}. Save it as UTF-8 CSV."]
+                ) from None
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ManifestError([f"{path.name}:{number}: not JSON: {error}."]) from None
+            if not isinstance(row, dict):
+                raise ManifestError([f"{path.name}:{number}: not a JSON object. Write one object a line."])
+            yield number, row
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError:
+        raise ManifestError(
+            [f"{path.name}: Parquet needs the package pyarrow. Run: pip install pyarrow."]
+        ) from None
+    yield from enumerate(parquet.read_table(path).to_pylist(), start=1)
+
+
+def _class_folders(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """ImageNet's layout: `<class>/<file>`, or `<split>/<class>/<file>`. Columns: image, label, split."""
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGE_ENDINGS)
+    for number, file in enumerate(files, start=1):
+        parts = file.relative_to(path).parts
+        row = {"image": str(Path(path.name, *parts)), "label": parts[-2] if len(parts) > 1 else ""}
+        if len(parts) > 2:
+            row["split"] = parts[0]
+        yield number, row
+
+
+def carve_splits(
+    records: Sequence[Record], keys: Mapping[str, str], *, seed: int, val: float, test: float
+) -> list[str]:
+    """A split for each record, in order. A split that the manifest lacks is carved from train, by group.
+
+    Rows that share a group cell, or a key (say, the hash of equal images), are one group. A group that the
+    manifest itself spreads over several splits goes whole to the last of train, val, test that it is in. The
+    hash takes nothing but the seed and the group, so a row keeps its split when others come or go.
+
+    Args:
+        records: the rows.
+        keys: a further group key by record id.
+        seed: another seed carves other groups.
+        val: share of the groups to carve for validation, 0 to 1, where no row says val.
+        test: the same for test.
+    """
+    leaders = _group_leaders(records, keys)
+    given: dict[str, str] = {}
+    for record, leader in zip(records, leaders, strict=True):
+        if record.split is not None:
+            given[leader] = max(given.get(leader, "train"), record.split, key=SPLITS.index)
+    test_share = 0.0 if "test" in given.values() else test
+    val_share = 0.0 if "val" in given.values() else val
+
+    def carve(leader: str) -> str:
+        if given.get(leader, "train") != "train":
+            return given[leader]
+        draw = _uniform(f"{seed}:{leader}")
+        return "test" if draw < test_share else "val" if draw < test_share + val_share else "train"
+
+    return [carve(leader) for leader in leaders]
+
+
+def _group_leaders(records: Sequence[Record], keys: Mapping[str, str]) -> list[str]:
+    """The name of each record's group: the smallest of the names that its members share (union-find)."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    firsts: list[str] = []
+    for record in records:
+        names = [*record.groups, *([keys[record.id]] if record.id in keys else [])] or [f"id={record.id}"]
+        leader, *others = sorted(map(find, names))
+        for other in others:
+            parent[other] = leader
+        firsts.append(names[0])
+    return [find(name) for name in firsts]
+
+
+def _uniform(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64

@@ -1,0 +1,1 @@
+"""The network in torch: what training optimises, what is exported, and what a GPU runs."""

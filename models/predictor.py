@@ -1,0 +1,141 @@
+"""A model ready to answer: prepare, collate, forward, calibrate. Knows no HTTP and no gallery."""
+
+import importlib
+import importlib.util
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Example
+from models.calibration import subset_name
+from models.checkpoint import Checkpoint, CheckpointConfig
+from models.engine import Engine
+from models.errors import EngineError
+from models.onnx_engine import OnnxEngine
+from models.preprocess import Preprocessors
+from models.sample import Sample
+
+Floats = NDArray[np.float32]
+EngineName = Literal["auto", "onnx", "torch"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What one item was found to be.
+
+    scores: head → calibrated probabilities (C,) float32, in the order of the head's labels.
+    embedding_E: float32, unit norm, of everything that was given.
+    """
+
+    modalities_used: tuple[str, ...]
+    scores: Mapping[str, Floats]
+    embedding_E: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardTimes:
+    """Seconds that one forward pass spent in each stage."""
+
+    encode: float
+    fuse: float
+
+
+class Predictor:
+    """Everything between a decoded sample and its prediction, for one checkpoint. Safe to share by threads."""
+
+    def __init__(self, config: CheckpointConfig, preprocessors: Preprocessors, engine: Engine) -> None:
+        self.config = config
+        self.engine = engine
+        self.preprocessors = preprocessors
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the model knows."""
+        return self.config.network.modalities
+
+    def prepare(self, sample: Sample) -> Example:
+        """See `Preprocessors.prepare`."""
+        return self.preprocessors.prepare(sample)
+
+    def predict(self, examples: Sequence[Example]) -> list[Prediction]:
+        """Predict several items in one pass, in order."""
+        return self.predict_timed(examples)[0]
+
+    def predict_timed(self, examples: Sequence[Example]) -> tuple[list[Prediction], ForwardTimes]:
+        """`predict`, with the seconds that its stages took."""
+        start = perf_counter()
+        batch = self.preprocessors.collate(examples)
+        vectors_BMD = self.engine.encode(batch)
+        encoded = perf_counter()
+        output = self.engine.fuse(vectors_BMD, batch.present_BM)
+        predictions = []
+        for row, present_M in enumerate(batch.present_BM):
+            used = tuple(name for name, there in zip(batch.modalities, present_M, strict=True) if there)
+            scores = {
+                head: self._scores(head, subset_name(used), logits[row]) for head, logits in output.logits.items()
+            }
+            predictions.append(Prediction(used, scores, output.embedding_BE[row]))
+        return predictions, ForwardTimes(encoded - start, perf_counter() - encoded)
+
+    def embed_targets(self, examples: Sequence[Example]) -> dict[str, Floats]:
+        """Named vectors for a gallery: `fused`, and one for each modality; (B, E), NaN where an item lacks it."""
+        batch = self.preprocessors.collate(examples)
+        vectors_BMD = self.engine.encode(batch)
+        targets = {"fused": self.engine.fuse(vectors_BMD, batch.present_BM).embedding_BE}
+        for column, modality in enumerate(batch.modalities):
+            rows = np.flatnonzero(batch.present_BM[:, column])
+            named = np.full_like(targets["fused"], np.nan)
+            if len(rows):
+                alone = np.zeros((len(rows), len(batch.modalities)), dtype=bool)
+                alone[:, column] = True
+                named[rows] = self.engine.fuse(vectors_BMD[rows], alone).embedding_BE
+            targets[modality] = named
+        return targets
+
+    def _scores(self, head: str, subset: str, logits_C: Floats) -> Floats:
+        multi_label = self.config.network.classes[head].multi_label
+        return self.config.calibration.probabilities(head, subset, logits_C, multi_label=multi_label)
+
+
+def load_predictor(checkpoint: Checkpoint, *, engine: EngineName = "auto", num_threads: int = 1) -> Predictor:
+    """Build a predictor for `checkpoint` on the engine asked for.
+
+    Args:
+        checkpoint: verified, in memory.
+        engine: `auto` is torch where there is a CUDA device and torch is installed, else ONNX Runtime.
+        num_threads: CPU threads inside one operator.
+
+    Raises:
+        EngineError: if the engine is not installed.
+        CheckpointError: if the checkpoint's graphs or weights cannot be loaded.
+    """
+    wants_torch = engine == "torch" or (engine == "auto" and _cuda_answers())
+    chosen = (
+        _torch_engine(checkpoint, num_threads) if wants_torch else OnnxEngine(checkpoint, num_threads=num_threads)
+    )
+    preprocessors = Preprocessors(checkpoint.config.preprocessing, checkpoint.tokenizer)
+    return Predictor(checkpoint.config, preprocessors, chosen)
+
+
+def _cuda_answers() -> bool:
+    # Importing torch takes seconds and 200 MB, so only where there is a driver to ask.
+    if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
+        return False
+    return bool(importlib.import_module("torch").cuda.is_available())
+
+
+def _torch_engine(checkpoint: Checkpoint, num_threads: int) -> Engine:
+    try:
+        # By name: nothing here may depend on torch, which the service on a CPU does without.
+        module = importlib.import_module("models.nets.torch_engine")
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"INTERMODAL_ENGINE=torch needs the package {error.name}, which is not installed. "
+            "Install the extra: pip install -e '.[gpu]', or use INTERMODAL_ENGINE=onnx."
+        ) from None
+    return cast(Engine, module.TorchEngine(checkpoint, num_threads=num_threads))

@@ -1,0 +1,23 @@
+"""What `decode` hands over: the inputs of one item, decoded but not yet prepared for a network."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One item's decoded inputs; a modality that was not given is None.
+
+    image: (H, W, 3) uint8, RGB, upright, transparency composited onto white.
+    text: as received; normalised by `prepare`.
+    """
+
+    image: NDArray[np.uint8] | None = None
+    text: str | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that are present, in the order of the batch's M axis."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)

@@ -1,0 +1,62 @@
+"""The offline road's commands: `python -m training check | train | evaluate`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.errors import IntermodalError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Errors that the caller can mend are printed without a traceback; exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        # torch takes seconds to import; --help and a mistyped option need not wait for it.
+        from training import commands
+
+        return {"check": commands.check, "train": commands.train, "evaluate": commands.evaluate}[options.command](
+            options
+        )
+    except IntermodalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. What whole epochs gave is kept: run the same command with --resume.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train a model on pairs, offline.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("check", "read the manifest and every image; say all faults"),
+        ("train", "train a new version"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("recipe", type=Path, help="a TOML file, see recipes/")
+        command.add_argument("--data", type=Path, help="the manifest; overrides the recipe's")
+        if name == "train":
+            command.add_argument(
+                "--out", type=Path, default=Path("checkpoints"), help="where versions are written"
+            )
+            command.add_argument("--name", help="another name than the recipe's")
+            command.add_argument(
+                "--work", type=Path, default=Path("runs"), help="caches and the state to resume from"
+            )
+            command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    command = commands.add_parser("evaluate", help="figures of a checkpoint on a manifest, per modality subset")
+    command.add_argument("checkpoint", type=Path, help="checkpoints/<name>/<version>")
+    command.add_argument("manifest", type=Path)
+    command.add_argument(
+        "--split", help="only the rows of this split (carved as in training where the manifest has none)"
+    )
+    command.add_argument("--json", type=Path, help="also write the figures here")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

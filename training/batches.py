@@ -1,0 +1,97 @@
+"""Training batches: from row numbers to encoder inputs, with everything random drawn from one generator.
+
+# N rows of the manifest, B batch, M modalities, H heads, n rows that have a modality"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.nets.encoders.image import Lower
+from models.preprocess.text import pad_ids
+from training.augment import augment_maps, drop_subwords
+from training.cache import LowerCache
+from training.data import Pairs, Rows
+from training.recipe import Augmentation
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderInputs:
+    """Inputs of the encoders, each only for the rows that have its modality, as in `Batch`."""
+
+    image: Lower | None
+    text: dict[str, Tensor] | None
+
+
+class BatchSource:
+    """Assembles batches from the image cache and the token ids.
+
+    present_NM: bool; labels_NH: int64, -1 where unlabelled.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        modalities: tuple[str, ...],
+        labels_NH: NDArray[np.int64],
+        cache: LowerCache | None,
+        captions: Sequence[Sequence[Ids]],
+    ) -> None:
+        self.pairs = pairs
+        self.modalities = modalities
+        self.cache = cache
+        self.captions = captions
+        self.labels_NH = torch.from_numpy(labels_NH)
+        self.has = {
+            "image": pairs.image_of_N >= 0,
+            "text": np.array([bool(part) for part in captions], dtype=bool),
+        }
+        self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
+        numbers: dict[tuple[str, ...], int] = {}
+        self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
+
+    def same(self, rows: Rows) -> Tensor:
+        """(B, B) bool: rows with an equal text or an equal image, which are no negatives of one another."""
+        texts_B, images_B = self._text_of_N[rows], self.pairs.image_of_N[rows]
+        equal_texts_BB = (texts_B[:, None] == texts_B) & self.has["text"][rows]
+        equal_images_BB = (images_B[:, None] == images_B) & self.has["image"][rows]
+        return torch.from_numpy(equal_texts_BB | equal_images_BB)
+
+    def plain(self, rows: Rows) -> EncoderInputs:
+        """Nothing random: first captions, images as they are."""
+        return EncoderInputs(
+            self._images(rows, np.zeros(len(rows), dtype=np.intp)),
+            self._texts([self.captions[row][0] for row in rows if self.captions[row]]),
+        )
+
+    def augmented(
+        self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
+    ) -> EncoderInputs:
+        """A random caption and mirroring for each row; maps and subwords augmented."""
+        picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
+        num_variants = 1 if self.cache is None else len(self.cache.maps_VICHW)
+        image = self._images(rows, (picks[0] % num_variants).astype(np.intp))
+        if image is not None:
+            image = augment_maps(image, config, generator)
+        options = [(self.captions[row], pick) for row, pick in zip(rows, picks[1], strict=True)]
+        text = self._texts([captions[pick % len(captions)] for captions, pick in options if captions])
+        if text is not None:
+            text["ids"] = drop_subwords(text["ids"], config, unknown_id, generator)
+        return EncoderInputs(image, text)
+
+    def _images(self, rows: Rows, variants: Rows) -> Lower | None:
+        has = self.has["image"][rows]
+        if self.cache is None or not has.any():
+            return None
+        return self.cache.load(variants[has], self.pairs.image_of_N[rows][has])
+
+    def _texts(self, captions: Sequence[Ids]) -> dict[str, Tensor] | None:
+        if not captions or "text" not in self.modalities:
+            return None
+        arrays = pad_ids(captions)
+        return {name: torch.from_numpy(value) for name, value in arrays.items()}

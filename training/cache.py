@@ -1,0 +1,107 @@
+"""Frozen image features on disk: the output of the encoder's lower half, once per image and mirroring.
+
+Computing them is most of an epoch, and they never change while the lower half is frozen. Plain memory-mapped
+arrays, so that data larger than memory streams; keyed by everything that changes them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.nets.encoders.image import ImageEncoder, Lower
+from training.export import LowerSession
+
+BATCH = 16  # larger batches are no faster on a CPU and hold more memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowerCache:
+    """V variants (1, or 2 with mirrored) of I images.
+
+    maps_VICHW: float16, what the last frozen block gives.
+    pooled_VIF: float32, what the frozen blocks and the histogram are pooled to.
+    """
+
+    maps_VICHW: NDArray[np.float16]
+    pooled_VIF: NDArray[np.float32]
+
+    def load(self, variants_n: NDArray[np.intp], images_n: NDArray[np.intp]) -> Lower:
+        """Read the rows of n images, each in the variant given."""
+        return Lower(
+            torch.from_numpy(self.maps_VICHW[variants_n, images_n]).float(),
+            torch.from_numpy(self.pooled_VIF[variants_n, images_n]),
+        )
+
+
+def open_lower_cache(
+    folder: Path,
+    encoder: ImageEncoder,
+    *,
+    key: str,
+    num_images: int,
+    pixels_of: Callable[[Sequence[int]], NDArray[np.uint8]],
+    mirror: bool,
+    advance: Callable[[int], None],
+) -> LowerCache:
+    """Open the cache for these images and this encoder, computing what is not there yet.
+
+    Interrupted, it goes on where it stopped. `advance` is told how many images are done.
+
+    Args:
+        folder: where caches are kept.
+        encoder: its frozen lower half is what is cached.
+        key: identifies the images, their order and their preprocessing.
+        num_images: I.
+        pixels_of: prepared pixels (n, S, S, 3) uint8 of the images asked for.
+        mirror: also cache every image mirrored.
+        advance: progress, in images.
+    """
+    shape_CHW, width = _shapes(encoder, pixels_of([0]))
+    variants = 2 if mirror else 1
+    path = folder / _digest(encoder, key, num_images, variants)
+    path.mkdir(parents=True, exist_ok=True)
+    progress_file = path / "progress.json"
+    done = int(json.loads(progress_file.read_text())["images"]) if progress_file.exists() else 0
+    mode = "r+" if done else "w+"
+    maps = np.memmap(path / "maps.f16", np.float16, mode, shape=(variants, num_images, *shape_CHW))  # type: ignore[call-overload]
+    pooled = np.memmap(path / "pooled.f32", np.float32, mode, shape=(variants, num_images, width))  # type: ignore[call-overload]
+    advance(done)
+    if done < num_images:
+        session = LowerSession(encoder)
+        for start in range(done, num_images, BATCH):
+            images = range(start, min(start + BATCH, num_images))
+            pixels = pixels_of(images)
+            for variant in range(variants):
+                lower_map, lower_pooled = session.run(pixels[:, :, ::-1] if variant else pixels)
+                maps[variant, images], pooled[variant, images] = lower_map, lower_pooled
+            if start % (BATCH * 32) == 0 or images[-1] == num_images - 1:
+                maps.flush()
+                pooled.flush()
+                progress_file.write_text(json.dumps({"images": images[-1] + 1}))
+            advance(len(images))
+    return LowerCache(maps, pooled)
+
+
+def _shapes(encoder: ImageEncoder, pixels: NDArray[np.uint8]) -> tuple[tuple[int, ...], int]:
+    with torch.inference_mode():
+        lower = encoder.lower(torch.from_numpy(pixels))
+    return tuple(lower.map_nCHW.shape[1:]), lower.pooled_nF.shape[1]
+
+
+def _digest(encoder: ImageEncoder, key: str, num_images: int, variants: int) -> str:
+    """What changes a feature: the frozen weights, how they are pooled, the images and their preprocessing."""
+    digest = hashlib.sha256(f"{key}:{num_images}:{variants}:{encoder.frozen_blocks}".encode())
+    parts: list[nn.Module] = [encoder.stem, *list(encoder.blocks)[: encoder.frozen_blocks]]
+    for part in parts:
+        for value in part.state_dict().values():
+            digest.update(value.numpy().tobytes())
+    if encoder.histogram is not None:
+        digest.update(str(encoder.histogram.bins).encode())
+    digest.update(encoder.mean.numpy().tobytes() + encoder.std.numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""What the commands do with their arguments."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from models.checkpoint import read_checkpoint
+from models.errors import CheckpointError, ConfigError, ManifestError
+from models.manifest import SPLITS
+from models.predictor import load_predictor
+from training import run
+from training.data import load_pairs
+from training.evaluate import measure, run_subsets
+from training.progress import TerminalProgress
+from training.recipe import Recipe, read_recipe
+
+
+def check(options: argparse.Namespace) -> int:
+    """Read the manifest and every image. Prints what training would see."""
+    recipe = read_recipe(options.recipe)
+    with TerminalProgress() as progress:
+        pairs = run.check(recipe, _manifest(recipe, options), progress)
+    sizes = "  ".join(f"{split} {size:,}" for split, size in pairs.sizes().items())
+    print(
+        f"{pairs.path}: no faults. {len(pairs.records):,} rows ({sizes}), {len(pairs.images):,} distinct images."
+    )
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a new version. Its folder is the last line on stdout."""
+    recipe = read_recipe(options.recipe)
+    if options.name is not None:
+        recipe = Recipe.parse({**recipe.model_dump(), "name": options.name}, "--name")
+    data = _manifest(recipe, options)
+    with TerminalProgress() as progress:
+        folder = run.train(recipe, run.Options(data, options.out, options.work, options.resume), progress)
+    print(f"Model card: {folder / 'MODEL_CARD.md'}")
+    print(folder)
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure a checkpoint on a manifest with the columns that it was trained on."""
+    checkpoint = read_checkpoint(options.checkpoint)
+    try:
+        recipe = Recipe.parse(checkpoint.config.provenance["recipe"], "the checkpoint's recipe")
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(
+            f"{options.checkpoint}: its recipe cannot be read ({error}). Train it again."
+        ) from None
+    pairs = load_pairs(
+        options.manifest,
+        recipe.data.columns,
+        seed=recipe.seed,
+        val=recipe.data.val_fraction,
+        test=recipe.data.test_fraction,
+    )
+    if options.split is not None and options.split not in SPLITS:
+        raise ManifestError([f"--split {options.split}: is none of {', '.join(SPLITS)}."])
+    rows = pairs.rows(*([options.split] if options.split else SPLITS))
+    if not len(rows):
+        raise ManifestError([f"{options.manifest.name}: no rows in split {options.split}."])
+    records = [pairs.records[row] for row in rows]
+    predictor = load_predictor(checkpoint, num_threads=os.cpu_count() or 1)
+    with TerminalProgress() as progress:
+        outputs = run_subsets(predictor, records, progress)
+    figures = {
+        "checkpoint": f"{checkpoint.config.name}/{checkpoint.config.version}",
+        "split": options.split or "all",
+        "rows": len(records),
+        "subsets": measure(outputs, records, checkpoint.config),
+    }
+    text = json.dumps(figures, indent=1, ensure_ascii=False)
+    if options.json is not None:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _manifest(recipe: Recipe, options: argparse.Namespace) -> Path:
+    if options.data is not None:
+        return Path(options.data)
+    if recipe.data.manifest is None:
+        raise ConfigError(f"{options.recipe} names no data.manifest. Give one with --data.")
+    return Path(options.recipe).parent / recipe.data.manifest

@@ -1,0 +1,163 @@
+"""Run a predictor over records, once per modality subset, and measure what comes out.
+
+The very road that serves: `decode`, `prepare`, the engine's graphs, calibration.
+
+# N records, B batch, M modalities, C classes, E embedding dimensions"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Example
+from models.calibration import Calibration, subset_name
+from models.checkpoint import CheckpointConfig
+from models.decode import decode_image
+from models.errors import InputError, ManifestError
+from models.manifest import Record
+from models.predictor import Predictor
+from models.sample import Sample
+from training.data import UNLABELLED
+from training.loop import Progress
+from training.metrics import accuracy, calibration_error, calibration_floor, retrieval
+from training.stages import subsets
+
+BATCH = 8
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubsetOutput:
+    """What the network gives when only some modalities are shown.
+
+    rows: indices (n,) of the records that have them all.
+    logits: head → (n, C). embedding_nE: unit norm.
+    """
+
+    rows: NDArray[np.intp]
+    logits: Mapping[str, Floats]
+    embedding_nE: Floats
+
+
+def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progress) -> dict[str, SubsetOutput]:
+    """Encode every record once, then fuse once for each subset of the modalities.
+
+    Raises:
+        ManifestError: naming the row whose image cannot be decoded.
+    """
+    vectors, present = [], []
+    progress.start("evaluate", len(records))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for start in range(0, len(records), BATCH):
+            part = records[start : start + BATCH]
+            batch = predictor.preprocessors.collate(
+                list(pool.map(lambda record: prepare(predictor, record), part))
+            )
+            vectors.append(predictor.engine.encode(batch))
+            present.append(batch.present_BM)
+            progress.advance(len(part))
+    vectors_NMD, present_NM = np.concatenate(vectors), np.concatenate(present)
+    found: dict[str, SubsetOutput] = {}
+    for names in subsets(predictor.modalities):
+        wanted_M = np.array([name in names for name in predictor.modalities])
+        rows = np.flatnonzero(present_NM[:, wanted_M].all(1))
+        if len(rows):
+            output = predictor.engine.fuse(vectors_NMD[rows], present_NM[rows] & wanted_M)
+            found[subset_name(names)] = SubsetOutput(rows, output.logits, output.embedding_BE)
+    return found
+
+
+def prepare(predictor: Predictor, record: Record) -> Example:
+    """A record as the service would take it: its image file's bytes and its first text."""
+    side = predictor.config.preprocessing.image.side_px if predictor.config.preprocessing.image else 0
+    try:
+        image = None
+        if record.image is not None and side:
+            image = decode_image(record.image.read_bytes(), side_px=side)
+        return predictor.prepare(Sample(image=image, text=record.texts[0] if record.texts else None))
+    except InputError as error:
+        raise ManifestError([f"row {record.row}: {error}"]) from error
+
+
+def fit_calibration(
+    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
+) -> Calibration:
+    """The temperature of each head and subset that makes the labels of these (validation) records likeliest."""
+    grid = np.geomspace(0.2, 5.0, 161)
+    temperatures: dict[str, dict[str, float]] = {}
+    for subset, output in outputs.items():
+        for head, logits_nC in output.logits.items():
+            labels_n = head_labels(records, output.rows, head, config)
+            known_n = labels_n != UNLABELLED
+            if known_n.any():
+                losses = [_negative_log_likelihood(logits_nC[known_n] / t, labels_n[known_n]) for t in grid]
+                temperatures.setdefault(head, {})[subset] = round(float(grid[int(np.argmin(losses))]), 4)
+    return Calibration(temperatures=temperatures)
+
+
+def measure(
+    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, dict[str, Any]]:
+    """Figures by subset: for each head accuracy and calibration, and under the pair, retrieval both ways."""
+    figures: dict[str, dict[str, Any]] = {}
+    for subset, output in outputs.items():
+        figures[subset] = {}
+        for head in output.logits:
+            scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
+            if len(labels_n):
+                confidence_n, hits_n = scores_nC.max(1), scores_nC.argmax(1) == labels_n
+                figures[subset][head] = {
+                    **accuracy(scores_nC, labels_n),
+                    "ece": calibration_error(confidence_n, hits_n),
+                    "ece_floor": calibration_floor(confidence_n),
+                }
+    if {"image", "text"} <= outputs.keys() and "image+text" in figures:
+        figures["image+text"]["retrieval"] = _retrieval(outputs, records)
+    return figures
+
+
+def labelled_scores(
+    output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Calibrated scores (n, C) and labels (n,) of the rows with a cell; a label unknown to the model is -1."""
+    filled = np.array([head in records[row].labels for row in output.rows], dtype=bool)
+    labels_n = head_labels(records, output.rows, head, config)[filled]
+    multi_label = config.network.classes[head].multi_label
+    scores = [
+        config.calibration.probabilities(head, subset, logits, multi_label=multi_label)
+        for logits in output.logits[head][filled]
+    ]
+    return np.array(scores, dtype=np.float32).reshape(len(labels_n), -1), labels_n
+
+
+def head_labels(
+    records: Sequence[Record], rows: NDArray[np.intp], head: str, config: CheckpointConfig
+) -> NDArray[np.int64]:
+    """Class numbers (n,) of the rows' cells; -1 for an empty cell or a label that the model does not know."""
+    number = {label: i for i, label in enumerate(config.network.classes[head].labels)}
+    return np.array([number.get(records[row].labels.get(head, ""), UNLABELLED) for row in rows], dtype=np.int64)
+
+
+def _retrieval(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """Text to image and back, among the records that have both; equal texts are equally right."""
+    rows = outputs["image+text"].rows
+    vectors = {
+        name: outputs[name].embedding_nE[np.searchsorted(outputs[name].rows, rows)] for name in ("image", "text")
+    }
+    same: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        same.setdefault(records[row].texts, []).append(place)
+    relevant = [np.array(same[records[row].texts]) for row in rows]
+    return {
+        "text_to_image": retrieval(vectors["text"], vectors["image"], relevant),
+        "image_to_text": retrieval(vectors["image"], vectors["text"], relevant),
+    }
+
+
+def _negative_log_likelihood(logits_nC: NDArray[np.floating], labels_n: NDArray[np.int64]) -> float:
+    shifted = logits_nC.astype(np.float64) - logits_nC.max(1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(1))
+    return float((log_total - shifted[np.arange(len(labels_n)), labels_n]).mean())

@@ -1,0 +1,215 @@
+"""Torch to ONNX: the graphs of a checkpoint, sharing one weights file."""
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from safetensors.numpy import save
+from torch import Tensor, nn
+
+from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
+from models.nets.encoders.image import ImageEncoder, Lower
+from models.nets.network import Network
+
+OPSET = 17
+SHARED_BYTES = 1024  # smaller constants stay inside the graph
+_ALIGNMENT_HEADER = 8  # a safetensors file begins with the length of its JSON header, 8 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a checkpoint stores of a network: its graphs, their files, and the one weights file."""
+
+    graphs: dict[str, Graph]
+    files: dict[str, bytes]
+
+
+class _Encode(nn.Module):
+    def __init__(self, network: Network, modality: str) -> None:
+        super().__init__()
+        self.network, self.modality = network, modality
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.network.encode(self.modality, dict(zip(ENCODER_INPUTS[self.modality], inputs, strict=True)))
+
+
+class _Fuse(nn.Module):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, vectors: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        output = self.network.fuse(vectors, present)
+        return (output.embedding_BE, *output.logits.values())
+
+
+class _Lower(nn.Module):
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> Lower:
+        return self.encoder.lower(pixels)
+
+
+ENCODER_INPUTS = {"image": ("pixels",), "text": ("ids", "lengths")}
+"""Inputs of each encoder, in order: the names that its preprocessor gives its arrays."""
+
+
+def export_network(network: Network, side_px: int) -> Exported:
+    """Export `encode.<modality>` and `fuse`, with all large tensors in one safetensors file.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        side_px: side of the pixels that `encode.image` takes.
+    """
+    samples = {
+        "image": (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),),
+        "text": (torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])),
+    }
+    models: dict[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]] = {}
+    for name in network.modalities:
+        names = ENCODER_INPUTS[name]
+        axes = {"image": {"pixels": {0: "n"}}, "text": {"ids": {0: "n", 1: "tokens"}, "lengths": {0: "n"}}}[name]
+        model = _to_onnx(_Encode(network, name), samples[name], names, ("vector",), {**axes, "vector": {0: "n"}})
+        models[f"encode.{name}"] = (model, names, ("vector",))
+    num_modalities = len(network.modalities)
+    fuse_inputs = (
+        torch.zeros(2, num_modalities, network.config.width),
+        torch.ones(2, num_modalities, dtype=torch.bool),
+    )
+    names, outputs = ("vectors", "present"), ("embedding", *(f"logits.{head}" for head in network.heads))
+    model = _to_onnx(_Fuse(network), fuse_inputs, names, outputs, {name: {0: "n"} for name in (*names, *outputs)})
+    models["fuse"] = (model, names, outputs)
+    return _share_weights(network, models)
+
+
+class LowerSession:
+    """An image encoder's frozen lower half in ONNX Runtime, which is 2.4 times as fast as eager torch here."""
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        outputs = ("map", "pooled")
+        axes = {name: {0: "n"} for name in ("pixels", *outputs)}
+        # Any side will do to trace; the spatial axes are as dynamic as the batch.
+        axes["pixels"].update({1: "height", 2: "width"})
+        axes["map"].update({2: "map_height", 3: "map_width"})
+        pixels = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+        model = _to_onnx(_Lower(encoder), (pixels,), ("pixels",), outputs, axes)
+        self._session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, S, S, 3) uint8 → map (n, C, H, W) and pooled features (n, F)."""
+        lower_map, pooled = self._session.run(None, {"pixels": np.ascontiguousarray(pixels)})
+        return lower_map, pooled
+
+
+def _to_onnx(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: Sequence[str],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The tracing exporter warns of its own retirement and of the packed sequence's batch size; it is the one
+        # that keeps a GRU's sequence lengths, and tests/training/test_export.py compares batches of other sizes.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            inputs,
+            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object
+            input_names=list(names),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(part) for name, part in axes.items()},
+            opset_version=OPSET,
+            # Keeps BatchNorm apart, so that the graph shares the network's own weights; ONNX Runtime folds it.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model)
+    return model
+
+
+def _share_weights(
+    network: Network, models: Mapping[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]]
+) -> Exported:
+    """Move the graphs' large constants into the weights file; those equal to a weight of the network use it."""
+    tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in network.state_dict().items()}
+    by_content = {_content_key(value): name for name, value in tensors.items()}
+    used: dict[str, list[str]] = {role: [] for role in models}
+    for role, (model, _, _) in models.items():
+        renamed: dict[str, str] = {}
+        for constant in model.graph.initializer:
+            value = numpy_helper.to_array(constant)
+            if value.nbytes < SHARED_BYTES:
+                continue
+            name = by_content.setdefault(_content_key(value), f"{GRAPH_TENSORS}{role}/{constant.name}")
+            tensors.setdefault(name, np.ascontiguousarray(value))
+            renamed[constant.name] = name
+            used[role].append(name)
+        _rename(model, renamed)
+    weights = save(tensors)
+    places = _places(weights)
+    files = {WEIGHTS: weights}
+    graphs = {}
+    for role, (model, inputs, outputs) in models.items():
+        _point_outside(model, places)
+        files[f"{role}.onnx"] = model.SerializeToString()
+        graphs[role] = Graph(
+            file=f"{role}.onnx", inputs=inputs, outputs=outputs, tensors=tuple(dict.fromkeys(used[role]))
+        )
+    return Exported(graphs, files)
+
+
+def _content_key(value: NDArray[np.generic]) -> str:
+    return hashlib.sha256(f"{value.dtype}{value.shape}".encode() + value.tobytes()).hexdigest()
+
+
+def _rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Give initializers the names of the weights that they are, merging those that are equal."""
+    kept: dict[str, onnx.TensorProto] = {}
+    for constant in model.graph.initializer:
+        constant.name = names.get(constant.name, constant.name)
+        kept.setdefault(constant.name, constant)
+    constants = list(kept.values())
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+
+
+def _point_outside(model: onnx.ModelProto, places: Mapping[str, tuple[int, int]]) -> None:
+    """Replace the data of shared initializers by (file, offset, length)."""
+    for constant in model.graph.initializer:
+        if constant.name not in places:
+            continue
+        offset, length = places[constant.name]
+        constant.ClearField("raw_data")
+        constant.ClearField("float_data")
+        constant.ClearField("int64_data")
+        constant.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS), ("offset", str(offset)), ("length", str(length))):
+            constant.external_data.add(key=key, value=value)
+
+
+def _places(weights: bytes) -> dict[str, tuple[int, int]]:
+    """Offset and length in bytes of every tensor in a safetensors file."""
+    header_bytes = int.from_bytes(weights[:_ALIGNMENT_HEADER], "little")
+    header = json.loads(weights[_ALIGNMENT_HEADER : _ALIGNMENT_HEADER + header_bytes])
+    base = _ALIGNMENT_HEADER + header_bytes
+    return {
+        name: (base + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }

@@ -1,0 +1,71 @@
+"""Figures: accuracy, calibration error, retrieval ranks. Arrays in, numbers out.
+
+# N rows, C classes, Q queries, G gallery rows"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+NUM_BINS = 10
+RANKS = (1, 5, 10)
+
+
+def accuracy(scores_NC: Floats, labels_N: Ints) -> dict[str, float]:
+    """Share of rows whose best class is the label, with its binomial standard error. A label of -1 is wrong."""
+    hits_N = scores_NC.argmax(1) == labels_N
+    share = float(hits_N.mean())
+    return {
+        "accuracy": share,
+        "standard_error": float(np.sqrt(share * (1 - share) / len(hits_N))),
+        "count": len(hits_N),
+    }
+
+
+def reliability(
+    confidence_N: Floats, hits_N: NDArray[np.bool_], num_bins: int = NUM_BINS
+) -> list[tuple[float, float, int]]:
+    """Bins of equal mass, least confident first: (mean confidence, share right, rows)."""
+    parts = np.array_split(np.argsort(confidence_N, kind="stable"), num_bins)
+    return [(float(confidence_N[p].mean()), float(hits_N[p].mean()), len(p)) for p in parts if len(p)]
+
+
+def calibration_error(confidence_N: Floats, hits_N: NDArray[np.bool_]) -> float:
+    """Expected calibration error: mean gap between confidence and share right, over bins of equal mass."""
+    bins = reliability(confidence_N, hits_N)
+    return float(sum(count * abs(mean - share) for mean, share, count in bins) / len(hits_N))
+
+
+def calibration_floor(confidence_N: Floats, *, rounds: int = 200, seed: int = 0) -> float:
+    """The error that a perfectly calibrated model shows on this many rows: hits drawn from its confidences."""
+    rng = np.random.default_rng(seed)
+    draws = [calibration_error(confidence_N, rng.random(len(confidence_N)) < confidence_N) for _ in range(rounds)]
+    return float(np.mean(draws))
+
+
+def retrieval(queries_QE: Floats, gallery_GE: Floats, relevant: Sequence[Ints]) -> dict[str, float]:
+    """R@1/5/10 and median rank of the first relevant row, by cosine.
+
+    Args:
+        queries_QE: unit norm.
+        gallery_GE: unit norm.
+        relevant: for each query, the gallery rows that answer it (equal texts or images are equally right).
+    """
+    ranks = np.empty(len(queries_QE), dtype=np.int64)
+    for row, query_E in enumerate(queries_QE):
+        scores_G = gallery_GE @ query_E
+        best = scores_G[relevant[row]].max()
+        # Ties count against us: a model that gives every row one score must not look perfect.
+        ahead = scores_G >= best
+        ahead[relevant[row]] = False
+        ranks[row] = 1 + int(ahead.sum())
+    figures = {f"r@{k}": float((ranks <= k).mean()) for k in RANKS}
+    return {
+        **figures,
+        "median_rank": float(np.median(ranks)),
+        "queries": len(ranks),
+        "gallery": len(gallery_GE),
+    }

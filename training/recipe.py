@@ -1,0 +1,124 @@
+"""A recipe: everything that decides a training run, read from a TOML file and checked at once."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from models.config import Config, NetworkConfig, Preprocessing
+from models.errors import ConfigError
+from models.manifest import Columns
+
+
+class DataRecipe(Config):
+    """Where the pairs are and what their columns mean."""
+
+    manifest: str | None = Field(None, description="Relative to the recipe; --data overrides it.")
+    columns: Columns
+    val_fraction: float = Field(0.1, gt=0, lt=0.5, description="Carved by group where the manifest has no val.")
+    test_fraction: float = Field(0.1, ge=0, lt=0.5, description="Carved by group where the manifest has no test.")
+    licence: str = Field("", description="Source and licence of the data, for the model card.")
+
+
+class Stage(Config):
+    """One stage of training: AdamW, linear warm-up, cosine to zero, an average (EMA) of the weights kept."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    backbone_learning_rate: float = Field(0.0, ge=0, description="For pretrained blocks; 0 leaves them frozen.")
+    weight_decay: float = Field(0.02, ge=0)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+
+
+class Stages(Config):
+    """Encoders alone, then fusion on their frozen vectors, then all together. A stage left out is skipped."""
+
+    image: Stage | None = None
+    text: Stage | None = None
+    fusion: Stage | None = None
+    joint: Stage | None = None
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if self.fusion is None and self.joint is None:
+            raise ValueError("one of stages.fusion and stages.joint is needed: they train the heads")
+        return self
+
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Objective(Config):
+    """The weighted sum that is minimised."""
+
+    heads: dict[str, Weight] = Field(default_factory=dict, description="Weight by label column; 1 if absent.")
+    subsets: dict[str, Weight] = Field(default_factory=dict, description="Weight by subset, e.g. image+text; 1.")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    contrastive: float = Field(1.0, ge=0, description="Between modalities: InfoNCE, both ways.")
+    contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
+
+
+class Augmentation(Config):
+    """What training changes at random. Mirroring doubles the image cache; the rest acts on cached maps and ids."""
+
+    mirror: bool = True
+    subword_dropout: float = Field(0.1, ge=0, lt=1)
+    map_crop: int = Field(
+        3, ge=0, description="Cells that a side of a cached map loses to a random window, at most."
+    )
+    map_cutout: float = Field(0.3, ge=0, le=1, description="Chance that a square of a cached map is blanked.")
+    map_noise: float = Field(0.1, ge=0, lt=1, description="Deviation of a cached map's random gain.")
+
+
+class GalleryRecipe(Config):
+    """The seed of the gallery: rows of train and val, one for each text."""
+
+    max_items: int = Field(2_000, ge=0, le=4_000)
+    thumbnail_px: int = Field(112, ge=16, le=512)
+    thumbnail_quality: int = Field(80, ge=10, le=95)
+
+
+class Recipe(Config):
+    """A whole training run. The classes of `network` are filled from the manifest's label columns."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    seed: int = 0
+    pretrained: str = Field("package", description="Image weights: package, hub, none, or a .safetensors path.")
+    data: DataRecipe
+    preprocessing: Preprocessing
+    network: NetworkConfig
+    objective: Objective = Objective()
+    augmentation: Augmentation = Augmentation()
+    stages: Stages
+    gallery: GalleryRecipe = GalleryRecipe()
+
+    @model_validator(mode="after")
+    def _columns_feed_the_network(self) -> Self:
+        for name in ("image", "text"):
+            column = getattr(self.data.columns, name)
+            parts = (getattr(self.network, name), getattr(self.preprocessing, name))
+            if any((part is None) == bool(column) for part in parts):
+                raise ValueError(f"{name}: data.columns, preprocessing and network must all have it, or none")
+            if getattr(self.stages, name) is not None and not column:
+                raise ValueError(f"stages.{name} has no data.columns.{name} to train on")
+        for head in self.objective.heads:
+            if head not in self.data.columns.labels:
+                raise ValueError(f"objective.heads.{head} is not one of data.columns.labels")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        ConfigError: no such file, not TOML, or a key that is unknown or has a wrong value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe. The shipped ones are in recipes/.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    return Recipe.parse(values, str(path))

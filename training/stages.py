@@ -1,0 +1,287 @@
+"""The stages of training: each encoder alone, fusion on frozen vectors, all together.
+
+# N rows of the manifest, B batch, M modalities, D width, C classes, H heads"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.calibration import subset_name
+from models.nets.encoders.image import ImageEncoder
+from models.nets.network import Network
+from training.batches import BatchSource, EncoderInputs
+from training.data import UNLABELLED, Rows
+from training.loop import Job, Progress, RunState, fit
+from training.losses import ContrastiveLoss, classification_loss
+from training.recipe import Recipe, Stage
+
+EVALUATION_BATCH = 64
+
+
+class Workbench(nn.Module):
+    """The network, and what only training needs: each encoder's own heads, and the contrastive scale."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        width, classes = network.config.width, network.config.classes
+        self.alone = nn.ModuleDict(
+            {
+                name: nn.ModuleDict(
+                    {head: nn.Linear(width, len(config.labels)) for head, config in classes.items()}
+                )
+                for name in network.modalities
+            }
+        )
+        self.contrast = ContrastiveLoss()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What every stage needs: the parts to train, the data, and the recipe."""
+
+    bench: Workbench
+    source: BatchSource
+    recipe: Recipe
+    unknown_id: int
+    progress: Progress
+
+    def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
+        """Encoder inputs of a training batch."""
+        return self.source.augmented(rows, self.recipe.augmentation, self.unknown_id, generator)
+
+
+def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
+    """Run the recipe's stages that are not finished yet, in order, in place."""
+    makers: dict[str, Callable[[str, Stage, Plan], Job]] = {
+        "image": _alone,
+        "text": _alone,
+        "fusion": _fusion,
+        "joint": _joint,
+    }
+    for name, make in makers.items():
+        stage: Stage | None = getattr(plan.recipe.stages, name)
+        if stage is None or name in state.finished:
+            continue
+        rows = plan.source.pairs.rows("train")
+        if name in plan.source.modalities:
+            rows = rows[plan.source.has[name][rows]]
+        fit(
+            make(name, stage, plan),
+            plan.bench,
+            rows,
+            seed=plan.recipe.seed,
+            state=state,
+            path=path,
+            progress=plan.progress,
+        )
+
+
+def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
+    """Every non-empty subset of the modalities, smallest first."""
+    names = tuple(modalities)
+    return [part for size in range(1, len(names) + 1) for part in combinations(names, size)]
+
+
+def _alone(name: str, stage: Stage, plan: Plan) -> Job:
+    """One encoder with heads of its own, which are dropped afterwards."""
+    source, objective = plan.source, plan.recipe.objective
+    val = source.pairs.rows("val")
+    val = val[source.has[name][val]]
+
+    def logits(module: Workbench, inputs: EncoderInputs) -> dict[str, Tensor]:
+        vectors_BD = module.network.dropout(encode(module.network, name, inputs))
+        return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
+
+    def loss(rows: Rows, generator: torch.Generator) -> Tensor:
+        found = logits(plan.bench, plan.augmented(rows, generator))
+        return classification_loss(found, source.labels_NH[rows], objective.heads, objective.label_smoothing)
+
+    @torch.no_grad()
+    def validate(module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
+        parts = [logits(module, source.plain(rows)) for rows in _chunks(val)]
+        found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
+        return _accuracies(found, source.labels_NH[val])
+
+    fresh = [*plan.bench.network.norms[name].parameters(), *plan.bench.alone[name].parameters()]
+    return Job(name, stage, _groups(plan.bench.network, stage, [name], fresh), loss, validate)
+
+
+def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
+    """Fusion, heads and embedding, on vectors that the frozen encoders gave once."""
+    vectors_NMD = encode_rows(plan, np.arange(len(plan.source.pairs.records)))
+    network = plan.bench.network
+    fresh = [*network.fusion.parameters(), *network.heads.parameters(), *network.embedding.parameters()]
+    groups = [([*fresh, *plan.bench.contrast.parameters()], stage.learning_rate)]
+    return _shared_heads(name, stage, plan, groups, lambda _module, rows, _generator: vectors_NMD[rows])
+
+
+def _joint(name: str, stage: Stage, plan: Plan) -> Job:
+    """Everything at once, encoders included."""
+    network = plan.bench.network
+    fresh = [
+        *network.norms.parameters(),
+        *network.fusion.parameters(),
+        *network.heads.parameters(),
+        *network.embedding.parameters(),
+        *plan.bench.contrast.parameters(),
+    ]
+
+    def vectors_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> Tensor:
+        if generator is not None:
+            return encode_all(module.network, plan.source, rows, plan.augmented(rows, generator))
+        parts = [encode_all(module.network, plan.source, part, plan.source.plain(part)) for part in _chunks(rows)]
+        return torch.cat(parts)
+
+    return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), vectors_of)
+
+
+def _shared_heads(
+    name: str,
+    stage: Stage,
+    plan: Plan,
+    groups: list[tuple[list[nn.Parameter], float]],
+    vectors_of: Callable[[Workbench, Rows, torch.Generator | None], Tensor],
+) -> Job:
+    """The heads that are served, trained on every subset of the modalities in every step.
+
+    The encoders run once a step and only the small fusion repeats. That costs less than drawing one subset at
+    random (modality dropout), and makes each subset a first-class input all the same.
+    """
+    source = plan.source
+    val = source.pairs.rows("val")
+
+    def loss(rows: Rows, generator: torch.Generator) -> Tensor:
+        return multitask_loss(plan, rows, vectors_of(plan.bench, rows, generator))
+
+    @torch.no_grad()
+    def validate(module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
+        vectors_BMD = vectors_of(module, val, None)
+        figures: dict[str, float] = {}
+        for part in subsets(source.modalities):
+            keep_B, mask_BM = subset_mask(source.present_NM[val], source.modalities, part)
+            if keep_B.any():
+                output = module.network.fuse(vectors_BMD[keep_B], mask_BM[keep_B])
+                found = _accuracies(output.logits, source.labels_NH[val][keep_B])
+                figures |= {f"{subset_name(part)}/{head}": value for head, value in found.items()}
+        return figures
+
+    return Job(name, stage, groups, loss, validate)
+
+
+def multitask_loss(plan: Plan, rows: Rows, vectors_BMD: Tensor) -> Tensor:
+    """Weighted sum over subsets and heads, and contrastive terms between the embeddings of the subsets."""
+    source, objective, network = plan.source, plan.recipe.objective, plan.bench.network
+    labels_BH, present_BM = source.labels_NH[rows], source.present_NM[rows]
+    total = vectors_BMD.new_zeros(())
+    embeddings: dict[str, Tensor] = {}
+    for part in subsets(source.modalities):
+        keep_B, mask_BM = subset_mask(present_BM, source.modalities, part)
+        if not keep_B.any():
+            continue
+        output = network.fuse(vectors_BMD[keep_B], mask_BM[keep_B])
+        weight = objective.subsets.get(subset_name(part), 1.0)
+        total = total + weight * classification_loss(
+            output.logits, labels_BH[keep_B], objective.heads, objective.label_smoothing
+        )
+        spread_BE = vectors_BMD.new_zeros(len(rows), output.embedding_BE.shape[1])
+        spread_BE[keep_B] = output.embedding_BE
+        embeddings[subset_name(part)] = spread_BE
+    return total + _contrastive(plan, rows, embeddings)
+
+
+def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Tensor:
+    """InfoNCE between single modalities, and between each of them and the fused vector, on complete rows."""
+    source, objective = plan.source, plan.recipe.objective
+    whole_B = source.present_NM[rows].all(1)
+    total = next(iter(embeddings.values())).new_zeros(())
+    if int(whole_B.sum()) < 2 or len(source.modalities) < 2:
+        return total
+    same_BB = source.same(rows)[whole_B][:, whole_B]
+    fused = subset_name(source.modalities)
+    for left, right in combinations([*source.modalities, fused], 2):
+        weight = objective.contrastive_fused if right == fused else objective.contrastive
+        if weight:
+            pair = embeddings[left][whole_B], embeddings[right][whole_B]
+            total = total + weight * plan.bench.contrast(*pair, same_BB)
+    return total
+
+
+def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
+    """One modality's training inputs → (n, D); the frozen lower half of images comes from the cache."""
+    if modality == "image":
+        assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
+        encoder = network.encoders["image"]
+        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
+        vectors: Tensor = network.norms["image"](encoder.upper(inputs.image))
+        return vectors
+    assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
+    return network.encode("text", inputs.text)
+
+
+def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> Tensor:
+    """All encoders on a batch → (B, M, D), zeros where a modality is absent."""
+    parts = []
+    for column, modality in enumerate(source.modalities):
+        present_B = source.present_NM[rows, column]
+        spread_BD = torch.zeros(len(rows), network.config.width)
+        if present_B.any():
+            spread_BD = spread_BD.index_put((present_B,), encode(network, modality, inputs))
+        parts.append(spread_BD)
+    return torch.stack(parts, dim=1)
+
+
+@torch.no_grad()
+def encode_rows(plan: Plan, rows: Rows) -> Tensor:
+    """(B, M, D) of many rows by the network as it stands, nothing random, with progress."""
+    network = plan.bench.network.eval()
+    plan.progress.start("vectors", len(rows))
+    parts = []
+    for part in _chunks(rows):
+        parts.append(encode_all(network, plan.source, part, plan.source.plain(part)))
+        plan.progress.advance(len(part))
+    return torch.cat(parts)
+
+
+def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Rows (B,) that have all modalities of `part`, and the mask (B, M) that leaves only those."""
+    wanted_M = torch.tensor([name in part for name in modalities])
+    return present_BM[:, wanted_M].all(1), present_BM & wanted_M
+
+
+def _groups(
+    network: Network, stage: Stage, modalities: Iterable[str], fresh: list[nn.Parameter]
+) -> list[tuple[list[nn.Parameter], float]]:
+    """New layers at the stage's rate; pretrained blocks at theirs, or frozen; the lower half always frozen."""
+    backbone: list[nn.Parameter] = []
+    for name in modalities:
+        encoder = network.encoders[name]
+        if isinstance(encoder, ImageEncoder):
+            backbone += encoder.upper_backbone()
+            pretrained = {id(parameter) for parameter in encoder.backbone()}
+            fresh = fresh + [parameter for parameter in encoder.parameters() if id(parameter) not in pretrained]
+        else:
+            fresh = fresh + list(encoder.parameters())
+    groups = [(fresh, stage.learning_rate)]
+    return [*groups, (backbone, stage.backbone_learning_rate)] if stage.backbone_learning_rate else groups
+
+
+def _accuracies(logits: Mapping[str, Tensor], labels_BH: Tensor) -> dict[str, float]:
+    figures = {}
+    for column, (head, logits_BC) in enumerate(logits.items()):
+        labelled_B = labels_BH[:, column] != UNLABELLED
+        if labelled_B.any():
+            hits = logits_BC[labelled_B].argmax(1) == labels_BH[labelled_B, column]
+            figures[head] = float(hits.float().mean())
+    return figures
+
+
+def _chunks(rows: Rows) -> list[Rows]:
+    return [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]
