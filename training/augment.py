@@ -4,6 +4,7 @@ Acts on cached maps rather than pixels: a cell of a 14 x 14 map is 16 pixels of 
 
 # n rows, C channels, H height, W width, T tokens"""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from models.nets.encoders.image import Lower
 from training.recipe import Augmentation
 
 CUTOUT_SHARE = 0.3  # of a map's side
+MIXUP_ALPHA = 0.4  # of the Beta distribution that the share of the second image is drawn from
 
 
 def augment_maps(lower: Lower, config: Augmentation, generator: torch.Generator) -> Lower:
@@ -25,6 +27,22 @@ def augment_maps(lower: Lower, config: Augmentation, generator: torch.Generator)
     if config.map_noise:
         map_nCHW = map_nCHW * (1 + config.map_noise * torch.randn(count, 1, 1, 1, generator=generator))
     return lower._replace(map_nCHW=map_nCHW)
+
+
+def mix_maps(lower: Lower, config: Augmentation, generator: torch.Generator) -> tuple[Lower, Tensor, float]:
+    """Blend each image with another of the batch (Zhang et al. 2018, mixup), on cached maps and pooled features.
+
+    Returns:
+        The blend, the index (n,) of each image's partner, and the partner's share; 0 leaves all as it was.
+    """
+    count = len(lower.map_nCHW)
+    partner_n = torch.randperm(count, generator=generator)
+    if float(torch.rand((), generator=generator)) >= config.map_mixup:
+        return lower, partner_n, 0.0
+    seed = int(torch.randint(0, 1 << 31, (), generator=generator))
+    share = float(np.random.default_rng(seed).beta(MIXUP_ALPHA, MIXUP_ALPHA))
+    blended = Lower(*(part + share * (part[partner_n] - part) for part in lower))
+    return blended, partner_n, share
 
 
 def _window(map_nCHW: Tensor, crop: int, generator: torch.Generator) -> Tensor:

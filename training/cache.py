@@ -62,7 +62,8 @@ def open_lower_cache(
         mirror: also cache every image mirrored.
         advance: progress, in images.
     """
-    shape_CHW, width = _shapes(encoder, pixels_of([0]))
+    first = pixels_of([0])
+    shape_CHW, width = _shapes(encoder, first)
     variants = 2 if mirror else 1
     path = folder / _digest(encoder, key, num_images, variants)
     path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def open_lower_cache(
     pooled = np.memmap(path / "pooled.f32", np.float32, mode, shape=(variants, num_images, width))  # type: ignore[call-overload]
     advance(done)
     if done < num_images:
-        session = LowerSession(encoder)
+        session = LowerSession(encoder, first.shape[1])
         for start in range(done, num_images, BATCH):
             images = range(start, min(start + BATCH, num_images))
             pixels = pixels_of(images)

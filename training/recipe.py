@@ -68,6 +68,9 @@ class Augmentation(Config):
     map_crop: int = Field(
         3, ge=0, description="Cells that a side of a cached map loses to a random window, at most."
     )
+    map_mixup: float = Field(
+        0.0, ge=0, le=1, description="Chance that the image stage blends a batch with itself, shuffled (mixup)."
+    )
     map_cutout: float = Field(0.3, ge=0, le=1, description="Chance that a square of a cached map is blanked.")
     map_noise: float = Field(0.1, ge=0, lt=1, description="Deviation of a cached map's random gain.")
 

@@ -100,8 +100,8 @@ def _png(figure: Figure) -> bytes:
 def _data_lines(metrics: Mapping[str, Any]) -> str:
     sizes = metrics["splits"]
     return (
-        f"Rows: {sizes['train']:,} train, {sizes['val']:,} val, {sizes['test']:,} test. Rows that share a group (equal "
-        "images included) are all in one split."
+        f"Rows: {sizes['train']:,} train, {sizes['val']:,} val, {sizes['test']:,} test. Rows "
+        "that share a group (equal images included) are all in one split."
     )
 
 

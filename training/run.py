@@ -5,6 +5,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
@@ -33,6 +34,9 @@ from training.pretrained import load_backbone
 from training.recipe import Recipe
 from training.stages import Plan, Workbench, run_stages
 from training.tokenizer import train_tokenizer
+from training.trust import fit_trust
+
+STATISTICS_IMAGES = 1_024  # enough for a mean and a deviation of each feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,10 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
     if state.finished and state.stage == "":
         load_state(path, bench, None, None)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
-    run_stages(Plan(bench, source, recipe, unknown, progress), state=state, path=path)
+    plan = Plan(bench, source, recipe, unknown, progress)
+    run_stages(plan, state=state, path=path)
+    bench.eval()
+    fit_trust(plan)
     folder = _write(recipe, pairs, bench.network.eval(), tokenizer, state, origin, options.out, progress)
     path.unlink()
     return folder
@@ -146,6 +153,8 @@ def _source(
             mirror=recipe.augmentation.mirror,
             advance=progress.advance,
         )
+        some = np.linspace(0, len(pairs.images) - 1, min(STATISTICS_IMAGES, len(pairs.images))).astype(np.intp)
+        encoder.standardise(cache.load(np.zeros_like(some), some))
     preprocessors = Preprocessors(recipe.preprocessing, tokenizer)
     captions = prepare_texts(pairs, preprocessors) if config.text is not None else [[] for _ in pairs.records]
     labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
@@ -183,7 +192,8 @@ def _write(
         "data_licence": recipe.data.licence,
         "pretrained": origin,
         "commit": assemble.git_commit(),
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__.split('+')[0]}",
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__.split("+")[0],
     }
     checkpoint = assemble.in_memory_checkpoint(network, tokenizer, recipe, provenance)
     predictor = load_predictor(checkpoint, engine="onnx", num_threads=torch.get_num_threads())

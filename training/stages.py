@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.calibration import subset_name
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
+from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.data import UNLABELLED, Rows
 from training.loop import Job, Progress, RunState, fit
@@ -99,8 +100,17 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
         return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
-        found = logits(plan.bench, plan.augmented(rows, generator))
-        return classification_loss(found, source.labels_NH[rows], objective.heads, objective.label_smoothing)
+        inputs, share = plan.augmented(rows, generator), 0.0
+        partner_B = torch.arange(len(rows))
+        if name == "image" and inputs.image is not None:
+            mixed, partner_B, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
+            inputs = EncoderInputs(mixed, None)
+        found, labels_BH = logits(plan.bench, inputs), source.labels_NH[rows]
+        own = classification_loss(found, labels_BH, objective.heads, objective.label_smoothing)
+        if not share:
+            return own
+        other = classification_loss(found, labels_BH[partner_B], objective.heads, objective.label_smoothing)
+        return (1 - share) * own + share * other
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:

@@ -24,17 +24,21 @@ class GatedFusion(nn.Module):
     After Arevalo et al. 2017, "Gated Multimodal Units", with the softmax that more than two modalities need.
     """
 
+    trust_M: Tensor
+
     def __init__(self, num_modalities: int, width: int) -> None:
         super().__init__()
         self.gate = nn.Linear(num_modalities * width, num_modalities * width)
         # Starts as the mean; what training finds is a departure from `add`.
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
+        # How far each modality is to be trusted beside the others; fitted on validation rows, see training.trust.
+        self.register_buffer("trust_M", torch.zeros(num_modalities))
 
     def forward(self, vectors_BMD: Tensor, present_BM: Tensor) -> Tensor:
         """See the module."""
         clean_BMD = blank(vectors_BMD, present_BM)
-        gates_BMD = self.gate(clean_BMD.flatten(1)).view_as(clean_BMD)
+        gates_BMD = self.gate(clean_BMD.flatten(1)).view_as(clean_BMD) + self.trust_M[None, :, None]
         # Softmax over the present only: a masked zero vector would still take weight, and a text-only answer
         # would then depend on how many modalities the model knows.
         weights_BMD = gates_BMD.masked_fill(~present_BM[:, :, None], -1e4).softmax(dim=1)

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
 
+OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
+
 
 class Lower(NamedTuple):
     """What the frozen part gives for an image; training caches it.
@@ -31,6 +33,8 @@ class ImageEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    feature_mean: Tensor
+    feature_std: Tensor
 
     def __init__(self, config: ImageEncoderConfig, width: int) -> None:
         super().__init__()
@@ -43,12 +47,14 @@ class ImageEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1) * 255, persistent=False)
         lower, upper = self._pooled_widths()
-        # Plain BatchNorm statistics would leak across items; a LayerNorm treats each item alone.
-        self.norm = nn.LayerNorm(lower + upper)
+        # Features of different blocks differ a hundredfold in scale; see standardise().
+        self.register_buffer("feature_mean", torch.zeros(lower + upper))
+        self.register_buffer("feature_std", torch.ones(lower + upper))
         self.project = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(lower + upper, config.hidden),
-            nn.ReLU(),
+            nn.LayerNorm(config.hidden),
+            nn.GELU(),
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, width),
         )
@@ -69,13 +75,24 @@ class ImageEncoder(nn.Module):
 
     def upper(self, lower: Lower) -> Tensor:
         """Run the trainable part → (n, D)."""
+        features_nF = (self._features(lower) - self.feature_mean) / self.feature_std
+        projected: Tensor = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
+        return projected
+
+    @torch.no_grad()
+    def standardise(self, lower: Lower) -> None:
+        """Measure the mean and deviation of every feature on some training images."""
+        features_nF = self._features(lower)
+        self.feature_mean.copy_(features_nF.mean(0))
+        self.feature_std.copy_(features_nF.std(0) + 1e-2)  # a feature that hardly varies is not blown up
+
+    def _features(self, lower: Lower) -> Tensor:
         current, pooled = lower.map_nCHW, [lower.pooled_nF]
         for block in self.blocks[self.frozen_blocks :]:
             current = block(current)
             pooled += pool(current)
         pooled += pool(self.head(current))
-        projected: Tensor = self.project(self.norm(torch.cat(pooled, dim=1)))
-        return projected
+        return torch.cat(pooled, dim=1)
 
     def backbone(self) -> list[nn.Parameter]:
         """All pretrained parameters."""

@@ -1,0 +1,49 @@
+"""How far the gate may trust each modality: one number each, fitted on validation rows.
+
+An encoder knows its own training rows by heart, so a gate that learnt on them trusts it more than it deserves
+on new ones, and the encoder that errs least there is outvoted. One offset a modality is too little to overfit.
+
+# B validation rows, M modalities"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.nets.fusion import GatedFusion
+from training.data import Rows
+from training.losses import classification_loss
+from training.stages import Plan, encode_rows
+
+OFFSETS = np.linspace(-3.0, 3.0, 25)
+
+
+@torch.no_grad()
+def fit_trust(plan: Plan) -> None:
+    """Set the gate's `trust_M` to what makes the labels of complete validation rows likeliest; else do nothing."""
+    fusion = plan.bench.network.fusion
+    rows = plan.source.pairs.rows("val")
+    rows = rows[plan.source.present_NM[rows].all(1).numpy()]
+    if not isinstance(fusion, GatedFusion) or len(plan.source.modalities) < 2 or not len(rows):
+        return
+    vectors_BMD = encode_rows(plan, rows)
+    # The first modality stays at 0: only differences count in a softmax.
+    for column in range(1, len(plan.source.modalities)):
+        losses = [_loss(plan, rows, vectors_BMD, column, float(offset)) for offset in OFFSETS]
+        fusion.trust_M[column] = float(OFFSETS[int(np.argmin(losses))])
+    named = zip(plan.source.modalities, fusion.trust_M.tolist(), strict=True)
+    shown = ", ".join(f"{name} {value:+.2f}" for name, value in named)
+    plan.progress.log(f"trust of the gate: {shown}")
+
+
+def _loss(plan: Plan, rows: Rows, vectors_BMD: Tensor, column: int, offset: float) -> float:
+    """Cross-entropy over all heads at the best common temperature: sharpness must not pass for trust."""
+    network = plan.bench.network
+    assert isinstance(network.fusion, GatedFusion)  # noqa: S101 - for the type checker
+    network.fusion.trust_M[column] = offset
+    output = network.fuse(vectors_BMD, torch.ones(vectors_BMD.shape[:2], dtype=torch.bool))
+    labels_BH = plan.source.labels_NH[rows]
+    losses = []
+    for temperature in (0.5, 0.7, 1.0, 1.4, 2.0):
+        scaled = {head: logits / temperature for head, logits in output.logits.items()}
+        losses.append(float(classification_loss(scaled, labels_BH, plan.recipe.objective.heads, 0.0)))
+    return min(losses)
