@@ -123,7 +123,8 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
 
 
 def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+    values = value if isinstance(value, list) else [value]
+    return [part for part in values if part is not None]
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -151,7 +152,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # json.loads finds a byte order mark, and calls what is not UTF-8 a ValueError
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue

@@ -19,7 +19,7 @@ def augment_maps(lower: Lower, config: Augmentation, generator: torch.Generator)
     """One random window of the maps for the whole batch; then, each map by itself, a blanked square and a gain."""
     map_nCHW = _window(lower.map_nCHW, config.map_crop, generator)
     count, _, height, width = map_nCHW.shape
-    size = max(1, round(CUTOUT_SHARE * height))
+    size = max(1, round(CUTOUT_SHARE * min(height, width)))
     for item in torch.nonzero(torch.rand(count, generator=generator) < config.map_cutout).flatten().tolist():
         top = int(torch.randint(0, height - size + 1, (), generator=generator))
         left = int(torch.randint(0, width - size + 1, (), generator=generator))

@@ -153,14 +153,15 @@ def _epoch(
         loss = job.loss(order[step * size : (step + 1) * size], generator)
         if not math.isfinite(loss.item()):
             raise ConfigError(f"stage {job.name}: the loss became {loss.item()}. Lower its learning_rate.")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(
-            [p for group in optimizer.param_groups for p in group["params"]], MAX_GRADIENT_NORM
-        )
-        optimizer.step()
-        average.update_parameters(module)
         losses.append(loss.item())
+        if loss.requires_grad:  # else no row of the batch has a label
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(
+                [p for group in optimizer.param_groups for p in group["params"]], MAX_GRADIENT_NORM
+            )
+            optimizer.step()
+            average.update_parameters(module)
         progress.advance(1, f"loss {np.mean(losses[-20:]):.3f}")
     return float(np.mean(losses))
 
@@ -196,9 +197,9 @@ def save_state(
             tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    # clone: safetensors refuses tensors that share memory, as the averaged and raw weights do at a stage's end
+    # safetensors takes no channels-last tensors, nor any that share memory (weights and average at the end)
     save_file(
-        {name: value.clone() for name, value in tensors.items()},
+        {name: value.contiguous().clone() for name, value in tensors.items()},
         partial,
         metadata={"state": json.dumps(vars(state))},
     )

@@ -91,6 +91,7 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
     bench = Workbench(Network(config))
     origin = _load_pretrained(bench.network, recipe)
     source = _source(recipe, pairs, config, bench.network, tokenizer, options.work, progress)
+    bench.to(memory_format=torch.channels_last)
     state, path = _run_state(recipe, pairs, options)
     if state.finished and state.stage == "":
         load_state(path, bench, None, None)

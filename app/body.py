@@ -1,0 +1,141 @@
+"""A request's body, in any of the three media types, to raw fields by name.
+
+Knows media types and limits on bytes; knows nothing of what a field means."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from app.errors import MalformedError, SlowBodyError
+from app.fields import MAX_FIELDS, File, RawFields, object_fields, single
+from app.form import parse_form
+from models.errors import InputError, TooLargeError, UnsupportedMediaError
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+IMAGE = "image/*"
+
+T = TypeVar("T")
+
+_SMALL_BYTES = 65_536  # what parses in less time than handing it to a thread takes
+
+
+async def read_body(
+    request: Request,
+    check: Callable[[RawFields], T],
+    *,
+    accepts: tuple[str, ...],
+    max_bytes: int,
+    timeout_seconds: float,
+) -> T:
+    """Read the body, parse it and check its fields; a large one is parsed off the event loop.
+
+    Args:
+        request: with the body not yet read.
+        check: what to make of the fields.
+        accepts: of JSON, FORM and IMAGE, the media types that this path takes.
+        max_bytes: limit on the body, kept while it streams in.
+        timeout_seconds: limit on the time until the last byte.
+
+    Raises:
+        UnsupportedMediaError: another media type.
+        TooLargeError: too many bytes.
+        SlowBodyError: not all bytes came in time.
+        MalformedError: broken JSON or a broken form.
+        InputError: not an object, a field given twice, or a query beside a body that has fields of its own.
+        Exception: what `check` raises.
+    """
+    content_type = request.headers.get("content-type", "")
+    kind = _kind(content_type, request.headers.get("content-encoding", ""), accepts)
+    query = request.url.query
+    if query and kind != IMAGE:
+        raise InputError(_names(query), "given in the query. With this media type, fields belong in the body.")
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            body = await _read(request, max_bytes)
+    except TimeoutError:
+        raise SlowBodyError(f"The body did not arrive within {timeout_seconds:g} s. Send it faster.") from None
+
+    def parse() -> T:
+        if kind == JSON:
+            return check(parse_json(body))
+        return check(parse_form(body, content_type) if kind == FORM else parse_image(body, query))
+
+    return parse() if len(body) <= _SMALL_BYTES else await asyncio.to_thread(parse)
+
+
+def _names(query: str) -> str:
+    return ", ".join(dict.fromkeys(name for name, _ in parse_qsl(query, keep_blank_values=True))) or "query"
+
+
+def _kind(content_type: str, encoding: str, accepts: tuple[str, ...]) -> str:
+    media_type = content_type.partition(";")[0].strip().lower()
+    kind = IMAGE if media_type.startswith("image/") else media_type
+    if kind not in accepts:
+        shown = repr(media_type[:60]) if media_type else "missing"
+        raise UnsupportedMediaError("Content-Type", f"{shown}. Send {' or '.join(accepts)}.")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaError("Content-Encoding", f"{encoding[:60]!r}. Send the body uncompressed.")
+    return kind
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    too_large = TooLargeError(
+        "body", f"more than {max_bytes:,} bytes. Send less, or raise INTERMODAL_MAX_BODY_BYTES."
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes and "expect" in request.headers:
+        raise too_large  # before the client is told to go on
+    body = bytearray()
+    num_bytes = 0
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes <= max_bytes:
+            body += chunk
+        elif num_bytes > 2 * max_bytes:
+            break
+        # What is a little too large is read to its end and dropped: many clients see a connection that is
+        # closed while they still send as an error of the network, and never read the answer.
+    if num_bytes > max_bytes:
+        raise too_large
+    return bytes(body)
+
+
+def parse_json(body: bytes) -> RawFields:
+    """A JSON object's members. NaN, Infinity and a name given twice are no JSON that two readers agree on."""
+    try:
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        raise MalformedError("The JSON is nested too deeply. Flatten it.") from None
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"The JSON is not UTF-8 (byte {error.start}). Send UTF-8.") from None
+    except ValueError as error:
+        raise MalformedError(f"The body is not JSON: {error}. Send one JSON object.") from None
+    return RawFields(object_fields(value))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is given twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def parse_image(body: bytes, query: str) -> RawFields:
+    """A bare image, with the other fields in the query."""
+    values: list[tuple[str, Any]] = [("image", File("body", body))]
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except UnicodeDecodeError:
+        raise MalformedError("The query is not percent-encoded UTF-8.") from None
+    except ValueError:
+        raise MalformedError(f"The query has more than {MAX_FIELDS} fields.") from None
+    return RawFields(single(values + pairs), textual=True)

@@ -1,0 +1,116 @@
+"""From exceptions to answers: one table of statuses, and RFC 9457 problems.
+
+A caller's mistake is told in full; a mistake of ours is logged in full and answered as a bare 500."""
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.batching import ClosedError, QueueFullError
+from models.errors import InputError, TooLargeError, UnsupportedMediaError
+from retrieval.errors import QueryError
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+_LOG = logging.getLogger(__name__)
+
+
+class MalformedError(Exception):
+    """The body is not what its content type says: broken JSON, a cut-off form."""
+
+
+class NotFoundError(Exception):
+    """No such model, version, gallery or item. The message names those that there are."""
+
+
+class NotReadyError(Exception):
+    """The service starts, stops or is broken."""
+
+
+class SlowBodyError(Exception):
+    """The client did not send its body in time."""
+
+
+# The first class that fits decides, so a class stands before its base.
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (MalformedError, 400),
+    (NotFoundError, 404),
+    (SlowBodyError, 408),
+    (TooLargeError, 413),
+    (UnsupportedMediaError, 415),
+    (InputError, 422),
+    (QueryError, 422),
+    (RequestValidationError, 422),
+    (QueueFullError, 429),
+    (ClosedError, 503),
+    (NotReadyError, 503),
+    (TimeoutError, 504),
+)
+_HTTP_DETAILS = {
+    404: "There is nothing at this path. /docs lists those that there are.",
+    405: "The path exists, but not for this method. The header Allow names those that it takes.",
+}
+_BARE_DETAIL = "The service failed. The log has more under this request_id."
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an exception; 500 for one that nobody foresaw."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def problem_of(error: Exception, request_id: str) -> dict[str, Any]:
+    """An RFC 9457 problem, with `request_id` and, where one field is at fault, `field`."""
+    status = status_of(error)
+    problem: dict[str, Any] = {
+        "type": "about:blank",  # RFC 9457, 4.2.1: the title is the status's own
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": _BARE_DETAIL if status == 500 else _detail(error),
+    }
+    if isinstance(error, InputError | QueryError):
+        problem["field"] = error.field
+    return {**problem, "request_id": request_id}
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, HTTPException):
+        return _HTTP_DETAILS.get(error.status_code, str(error.detail))
+    if isinstance(error, RequestValidationError):
+        return "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+    if isinstance(error, TimeoutError):
+        return "The answer took too long. Try again later, or raise INTERMODAL_REQUEST_TIMEOUT_SECONDS."
+    return str(error)
+
+
+def problem_response(error: Exception, request_id: str) -> Response:
+    """The answer to a request that failed with `error`."""
+    problem = problem_of(error, request_id)
+    headers: dict[str, str] = dict((error.headers or {}) if isinstance(error, HTTPException) else {})
+    if isinstance(error, QueueFullError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    # ASCII only: a detail may quote a lone surrogate, which has no UTF-8.
+    return Response(json.dumps(problem), problem["status"], headers, PROBLEM_MEDIA_TYPE)
+
+
+def log_failure(error: Exception, scope: Mapping[str, Any], request_id: str) -> None:
+    """Log an exception that nobody foresaw, with its traceback and the request that it broke."""
+    _LOG.error("request %s: %s %s failed", request_id, scope["method"], scope["path"], exc_info=error)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every foreseen exception as a problem. `telemetry` answers the others, around all of the app."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return problem_response(error, request.state.request_id)
+
+    kinds: list[type[Exception]] = [HTTPException, *(kind for kind, _ in _STATUSES)]
+    for kind in kinds:
+        app.add_exception_handler(kind, answer)

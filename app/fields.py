@@ -1,0 +1,213 @@
+"""Fields as they came, and how each kind of value is read from them, by any of the three media types.
+
+Knows kinds of values and their faults; knows no field by name."""
+
+import binascii
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.settings import Settings
+from models.errors import InputError, TooLargeError
+
+MAX_FIELDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A part of a form that came as a file, or a bare body."""
+
+    name: str
+    data: bytes
+
+    @property
+    def absent(self) -> bool:
+        """Whether it is what a browser sends for a file input that was left empty."""
+        return not self.name and not self.data
+
+
+@dataclass(frozen=True, slots=True)
+class RawFields:
+    """Fields as they came, absent ones left out.
+
+    values: a JSON value each, or a string or File from a form or a query.
+    textual: whether numbers, booleans and objects came as strings.
+    """
+
+    values: dict[str, Any]
+    textual: bool = False
+
+
+def object_fields(value: object) -> dict[str, Any]:
+    """The members of a JSON object, without the absent ones.
+
+    Raises:
+        InputError: it is no object.
+    """
+    if not isinstance(value, dict):
+        raise InputError("body", 'must be a JSON object, such as {"text": "a red dress"}.')
+    return {name: member for name, member in value.items() if member is not None and member != ""}
+
+
+def single(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs of a form or a query to a dict, without the absent ones.
+
+    Raises:
+        InputError: a name is there twice.
+    """
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if value == "" or (isinstance(value, File) and value.absent):
+            continue
+        if name in values:
+            raise InputError(name, "given more than once. Send it once.")
+        values[name] = value
+    return values
+
+
+class FieldReader:
+    """Reads fields by name and kind; every fault is an InputError that names the field and the remedy."""
+
+    def __init__(self, fields: RawFields, allowed: tuple[str, ...], settings: Settings) -> None:
+        """Refuse fields that are not `allowed`, naming the nearest that is."""
+        self._values = fields.values
+        self._textual = fields.textual
+        self._settings = settings
+        for name in fields.values:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(allowed)}."
+                raise InputError(name[:100], f"unknown field here. {hint}")
+
+    def text(self, name: str) -> str | None:
+        """A string of at most `max_text_characters`, or None."""
+        value = self._values.get(name)
+        if isinstance(value, File):
+            value = _decode_text(name, value)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise InputError(name, f"must be a string, not {_kind(value)}.")
+        limit = self._settings.max_text_characters
+        if len(value) > limit:
+            raise TooLargeError(name, f"{len(value):,} characters; the limit is {limit:,}. Shorten it.")
+        return value
+
+    def integer(self, name: str, default: int, *, least: int, most: int | None = None) -> int:
+        """A whole number within limits."""
+        value = self.json(name)
+        if value is None:
+            return default
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        wanted = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most:,}")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InputError(name, f"must be {wanted}, not {_kind(value)}.")
+        if value < least or (most is not None and value > most):
+            raise InputError(name, f"must be {wanted}.")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """A number."""
+        value = self.json(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(name, f"must be a number, not {_kind(value)}.")
+        return float(np.clip(value, -1e30, 1e30))
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self.json(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise InputError(name, f"must be true or false, not {_kind(value)}.")
+        return value
+
+    def vector(self, name: str) -> NDArray[np.float32] | None:
+        """A list of numbers, as float32; the gallery checks its length."""
+        value = self.json(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or any(
+            isinstance(x, bool) or not isinstance(x, int | float) for x in value
+        ):
+            raise InputError(name, "must be a list of numbers.")
+        try:
+            wide = np.array(value, dtype=np.float64)
+        except OverflowError:
+            raise InputError(name, "has a number that is too large.") from None
+        return np.clip(wide, -3e38, 3e38).astype(np.float32)
+
+    def json(self, name: str) -> object:
+        """Any JSON value, which in forms and queries comes as text."""
+        value = self._values.get(name)
+        if isinstance(value, File):
+            value = _decode_text(name, value)
+        if value is None or not self._textual:
+            return value
+        try:
+            return json.loads(value.strip().lower() if value.strip().lower() in ("true", "false") else value)
+        except (ValueError, RecursionError):
+            raise InputError(name, f"{value[:60]!r} is not valid here. Write it as in JSON.") from None
+
+    def image(self, name: str) -> bytes | None:
+        """The bytes of an image's file, or None."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, File):
+            return _not_empty(name, value.data)
+        if self._textual:
+            raise InputError(
+                name, "must be a file. Send its contents, e.g. curl -F image=@photo.jpg (mind the @)."
+            )
+        if isinstance(value, dict) and set(value) == {"url"}:
+            raise InputError(name, "input by URL is switched off here. Send the image itself, as base64.")
+        if not isinstance(value, str):
+            raise InputError(name, f"must be a string of base64 or a data: URI, not {_kind(value)}.")
+        return _not_empty(name, _decode_base64(name, value))
+
+
+def _kind(value: object) -> str:
+    kinds: Mapping[type, str] = {
+        bool: "a boolean",
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        File: "a file",
+    }
+    return kinds.get(type(value), "a number")
+
+
+def _not_empty(name: str, data: bytes) -> bytes:
+    if not data:
+        raise InputError(name, "the file is empty. Send an image, or leave the field out.")
+    return data
+
+
+def _decode_text(name: str, file: File) -> str:
+    try:
+        text = file.data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(name, "the file is not UTF-8 text. Send it as UTF-8.") from None
+    if not text:
+        raise InputError(name, "the file is empty. Send some text, or leave the field out.")
+    return text
+
+
+def _decode_base64(name: str, value: str) -> bytes:
+    if value[:5].lower() == "data:":
+        head, comma, value = value.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise InputError(name, "a data: URI must be data:<type>;base64,<data>.")
+    try:
+        return binascii.a2b_base64(value, strict_mode=True)
+    except ValueError as error:  # binascii.Error is one; a character beyond ASCII is the plain kind
+        raise InputError(name, f"not base64 ({error}). Use the standard alphabet, padded, on one line.") from None

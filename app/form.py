@@ -1,0 +1,91 @@
+"""A multipart form to raw fields. Knows parts and their headers; knows no field by name."""
+
+from collections.abc import Callable
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import MalformedError
+from app.fields import MAX_FIELDS, File, RawFields, single
+
+
+def parse_form(body: bytes, content_type: str) -> RawFields:
+    """The parts of a multipart form: strings, and Files where a part has a file name or an image's type."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise MalformedError(
+            "The multipart body has no boundary. Let your HTTP client set the Content-Type itself."
+        )
+    form = _Form()
+    try:
+        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedError(f"The body is not a multipart form: {error}.") from None
+    if not form.ended:
+        raise MalformedError("The multipart form is cut short: its closing boundary is missing. Send it whole.")
+    return RawFields(single(form.parts), textual=True)
+
+
+class _Form:
+    """Collects parts.
+
+    Starlette's own parser takes a form that is cut short, and reads broken UTF-8 as Latin-1.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, str | File]] = []
+        self.ended = False
+        self._headers: dict[bytes, bytes] = {}
+        self._name = self._value = b""
+        self._data = bytearray()
+
+    def callbacks(self) -> dict[str, Callable[..., None]]:
+        """What the parser calls, by its names."""
+        names = ("on_part_begin", "on_part_data", "on_part_end", "on_end")
+        headers = ("on_header_begin", "on_header_field", "on_header_value", "on_header_end")
+        return {name: getattr(self, name) for name in names + headers}
+
+    def on_part_begin(self) -> None:
+        if len(self.parts) >= MAX_FIELDS:
+            raise MalformedError(f"The form has more than {MAX_FIELDS} parts.")
+        self._headers = {}
+        self._data = bytearray()
+
+    def on_header_begin(self) -> None:
+        self._name = self._value = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        self._headers[self._name.lower()] = self._value
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._data += data[start:end]
+
+    def on_part_end(self) -> None:
+        options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
+        if b"name" not in options:
+            raise MalformedError("A part of the form has no name. Give each part one.")
+        name = _utf8(options[b"name"], "name of a part")
+        is_image = self._headers.get(b"content-type", b"").lower().startswith(b"image/")
+        if b"filename" in options or is_image:
+            # What a file is called matters only by being there; any bytes will do.
+            self.parts.append((name, File(options.get(b"filename", b"").decode("latin-1"), bytes(self._data))))
+        else:
+            self.parts.append((name, _utf8(bytes(self._data), name)))
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
+def _utf8(data: bytes, field: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedError(f"{field}: not UTF-8. Send UTF-8.") from None

@@ -1,0 +1,77 @@
+"""From settings to a Service: which checkpoints to read, and how."""
+
+import logging
+from collections.abc import Callable
+
+from app.served import Model
+from app.service import Service
+from app.settings import Settings
+from models.checkpoint import find_versions, read_checkpoint
+from models.errors import ConfigError
+from models.predictor import load_predictor
+from retrieval.gallery import Gallery
+from retrieval.seed_gallery import read_seed
+
+_LOG = logging.getLogger(__name__)
+
+FLAGSHIP = "fashion"
+"""The default model where the settings name none and it is there."""
+
+
+def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info) -> Service:
+    """Read every checkpoint that is to be served, and start its engine.
+
+    Args:
+        settings: which, from where, and on what engine.
+        progress: takes a line at the start of each step.
+
+    Raises:
+        ConfigError: a model or version that is not there.
+        CheckpointError: a checkpoint that cannot be used.
+        EngineError: an engine that is not installed.
+        SeedError: a gallery that cannot be read.
+    """
+    chosen = choose_models(settings)
+    if settings.checkpoint_sha256 is not None and len(chosen) > 1:
+        raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")
+    return Service([_load(name, version, settings, progress) for name, version in chosen], settings)
+
+
+def choose_models(settings: Settings) -> list[tuple[str, int]]:
+    """Name and version of each model to serve, the default first.
+
+    Raises:
+        ConfigError: none is there, or not the ones that the settings name.
+    """
+    found = find_versions(settings.checkpoints)
+    if not found:
+        raise ConfigError(
+            f"INTERMODAL_CHECKPOINTS (--checkpoints) is {str(settings.checkpoints)!r}, which holds no trained "
+            "model. Name another folder, or train one: python -m training train recipes/quick.toml"
+        )
+    wanted = settings.wanted_models or [
+        (name, None) for name in sorted(found, key=lambda name: (name != FLAGSHIP, name))
+    ]
+    chosen = []
+    for name, version in wanted:
+        versions = found.get(name, [])
+        if not versions or version not in (None, *versions):
+            there = ", ".join(f"{name}@{version}" for name, versions in found.items() for version in versions)
+            asked = name if version is None else f"{name}@{version}"
+            raise ConfigError(f"INTERMODAL_MODELS (--models) names {asked!r}. There are: {there}.")
+        chosen.append((name, versions[-1] if version is None else version))
+    return list(dict.fromkeys(chosen))
+
+
+def _load(name: str, version: int, settings: Settings, progress: Callable[[str], None]) -> Model:
+    path = settings.checkpoints / name / str(version)
+    progress(f"Reading checkpoint {path}")
+    checkpoint = read_checkpoint(path, pin=settings.checkpoint_sha256)
+    if (checkpoint.config.name, checkpoint.config.version) != (name, version):
+        raise ConfigError(f"{path} holds {checkpoint.config.name} version {checkpoint.config.version}. Rename it.")
+    progress(f"Starting engine for {name} version {version}")
+    predictor = load_predictor(checkpoint, engine=settings.engine, num_threads=settings.num_threads)
+    gallery: Gallery | None = None
+    if checkpoint.gallery_path is not None:
+        gallery = read_seed(checkpoint.gallery_path)
+    return Model(predictor, gallery)

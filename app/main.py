@@ -1,0 +1,60 @@
+"""The application: its routes, its errors, and the service that it holds from start to stop.
+
+`uvicorn --factory app.main:create_app` serves it; `python -m app` does the same, with more to say."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.responses import RedirectResponse
+
+from app import __version__
+from app.errors import add_error_handlers
+from app.loading import load_service
+from app.openapi import PROBLEM_RESPONSES
+from app.routes import embed, galleries, health, models, predict
+from app.service import Service
+from app.settings import Settings, load_settings
+from app.telemetry import TelemetryMiddleware
+
+
+def create_app(settings: Settings | None = None, *, load: Callable[[Settings], Service] = load_service) -> FastAPI:
+    """Build the application; nothing is loaded before its lifespan starts.
+
+    Args:
+        settings: from the environment where None.
+        load: makes the service; it runs in a thread.
+
+    Raises:
+        ConfigError: a setting in the environment is not valid.
+    """
+    settings = settings or load_settings(environment=os.environ)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = app.state.service = await asyncio.to_thread(load, settings)
+        try:
+            await service.start()
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="Intermodal",
+        description="Classify and find things by their image, their text, or both.",
+        version=__version__,
+        lifespan=lifespan,
+        responses=PROBLEM_RESPONSES,
+    )
+    for module in (predict, embed, galleries, models, health):
+        app.include_router(module.router)
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse(f"{settings.root_path}/docs")
+
+    add_error_handlers(app)
+    app.add_middleware(TelemetryMiddleware, root_path=settings.root_path)
+    return app

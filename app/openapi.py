@@ -1,0 +1,131 @@
+"""What the OpenAPI document says by hand: bodies that routes read for themselves, and problems."""
+
+from typing import Any
+
+from app.body import FORM, IMAGE, JSON
+from app.errors import PROBLEM_MEDIA_TYPE
+from app.schemas import Problem
+
+Schema = dict[str, Any]
+
+_FILTER = 'Which items may match, e.g. {"labels.colour": "Red", "metadata.year": {"gte": 2015}}.'
+_BASE64: Schema = {"type": "string", "description": "An image file as base64, or as a data: URI."}
+_FILE: Schema = {"type": "string", "format": "binary", "description": "An image file."}
+_TEXT: Schema = {"type": "string", "description": "A text."}
+_RETRIEVAL: dict[str, Schema] = {
+    "top_k": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "default": 5,
+        "description": "Matches wanted.",
+    },
+    "target": {
+        "type": "string",
+        "default": "fused",
+        "description": "Vectors searched: fused, image or text.",
+    },
+    "filter": {"type": "object", "description": _FILTER},
+}
+_PREDICT: dict[str, Schema] = {
+    "text": _TEXT,
+    "num_labels": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 5,
+        "description": "Labels for each head; 0 is all.",
+    },
+    "retrieve": {"type": "boolean", "default": True, "description": "Whether matches are wanted."},
+    **_RETRIEVAL,
+    "gallery": {"type": "string", "description": "The gallery searched, which is named like the model."},
+}
+_SEARCH: dict[str, Schema] = {
+    "text": _TEXT,
+    "vector": {
+        "type": "array",
+        "items": {"type": "number"},
+        "description": "A vector of this gallery's space.",
+    },
+    "like": {"type": "string", "description": "The id of an item whose neighbours are wanted."},
+    "min_score": {"type": "number", "default": -1, "description": "Least cosine of a match."},
+    **_RETRIEVAL,
+}
+
+
+def _object(properties: dict[str, Schema], **more: object) -> Schema:
+    return {"type": "object", "additionalProperties": False, "properties": properties, **more}
+
+
+def _as_text(properties: dict[str, Schema]) -> dict[str, Schema]:
+    """Fields of a form or a query, where an object is a string of JSON."""
+    json_text = {"type": "string", "contentMediaType": JSON}
+    return {
+        name: {**schema, **json_text} if schema.get("type") in ("object", "array") else schema
+        for name, schema in properties.items()
+    }
+
+
+def _body(content: dict[str, Schema]) -> Schema:
+    return {"required": True, "content": {kind: {"schema": schema} for kind, schema in content.items()}}
+
+
+def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ...] = ()) -> Schema:
+    """A request body by any of the three media types, and the query that goes with a bare image."""
+    query = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": "With an image/* body only.",
+        }
+        for name, schema in _as_text(properties).items()
+        if name not in no_query
+    ]
+    return {
+        "parameters": query,
+        "requestBody": _body(
+            {
+                JSON: _object({"image": _BASE64, **properties}),
+                FORM: _object({"image": _FILE, **_as_text(properties)}),
+                IMAGE: _FILE,
+            }
+        ),
+    }
+
+
+PREDICT = _three_media_types(_PREDICT)
+EMBED = _three_media_types({"text": _TEXT})
+SEARCH = _three_media_types(_SEARCH, no_query=("vector", "like"))
+BATCH: Schema = {
+    "requestBody": _body(
+        {
+            JSON: _object(
+                {"items": {"type": "array", "minItems": 1, "items": _object({"image": _BASE64, **_PREDICT})}},
+                required=["items"],
+            )
+        }
+    )
+}
+JPEG_RESPONSES: dict[int | str, Schema] = {
+    200: {"description": "The image", "content": {"image/jpeg": {"schema": _FILE}}},
+    304: {"description": "Not changed since the version with the ETag in If-None-Match"},
+}
+
+_PROBLEMS = {
+    400: "Malformed: not what the content type says",
+    404: "No such model, gallery or item",
+    405: "Not for this method",
+    408: "The body came too slowly",
+    413: "Too large",
+    415: "An unknown media type",
+    422: "Understood, but invalid",
+    429: "Too many requests wait; Retry-After says when to come back",
+    500: "A fault of the service",
+    503: "Not ready, or stopping",
+    504: "Past the deadline",
+}
+PROBLEM_RESPONSES: dict[int | str, Schema] = {
+    status: {"description": text, "content": {PROBLEM_MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, text in _PROBLEMS.items()
+}

@@ -1,0 +1,143 @@
+"""Raw fields to a checked request: one schema, whichever of the three media types they came by.
+
+Knows the fields of the HTTP contract; decodes no image and runs no model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.fields import FieldReader, RawFields, object_fields
+from app.settings import Settings
+from models.config import MODALITIES
+from models.errors import InputError, TooLargeError
+from retrieval.errors import QueryError
+from retrieval.filter import parse_filter
+from retrieval.gallery import DEFAULT_TARGET, Predicate
+
+MODALITY_FIELDS = MODALITIES
+RETRIEVAL_FIELDS = ("top_k", "target", "filter")
+PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "retrieve", "gallery", *RETRIEVAL_FIELDS)
+SEARCH_FIELDS = (*MODALITY_FIELDS, "vector", "like", "min_score", *RETRIEVAL_FIELDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a model is shown: an image's file, a text, or both. Never neither."""
+
+    image: bytes | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How to search a gallery, without the query's vector."""
+
+    target: str = DEFAULT_TARGET
+    top_k: int = 5
+    where: Predicate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRequest:
+    """A checked request of /predict. `search` is None where no matches are wanted; `num_labels` 0 is all."""
+
+    inputs: Inputs
+    num_labels: int = 5
+    search: Search | None
+    gallery: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """A checked search; exactly one of `inputs`, `vector` and `like` is there."""
+
+    search: Search
+    inputs: Inputs | None = None
+    vector: NDArray[np.float32] | None = None
+    like: str | None = None
+    min_score: float = -1.0
+
+
+def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
+    """Check the fields of /predict.
+
+    Raises:
+        InputError: an unknown field, a faulty value, or nothing that a model could be shown.
+        QueryError: a faulty filter.
+    """
+    reader = FieldReader(fields, PREDICT_FIELDS, settings)
+    search, retrieve = _search(reader, settings), reader.boolean("retrieve", default=True)
+    return PredictRequest(
+        inputs=_required(_inputs(reader)),
+        num_labels=reader.integer("num_labels", 5, least=0),
+        search=search if retrieve else None,
+        gallery=reader.text("gallery"),
+    )
+
+
+def read_batch(fields: RawFields, settings: Settings) -> list[PredictRequest | Exception]:
+    """Check the items of /predict/batch, each for itself: in order, a request or what is wrong with it.
+
+    Raises:
+        InputError: no list of items.
+        TooLargeError: more items than the limit.
+    """
+    FieldReader(fields, ("items",), settings)
+    items = fields.values.get("items")
+    if not isinstance(items, list) or not items:
+        raise InputError("items", "must be a list of at least one object, each with the fields of /predict.")
+    if len(items) > settings.max_items_per_batch:
+        limit = settings.max_items_per_batch
+        raise TooLargeError("items", f"{len(items):,} items; the limit is {limit:,}. Send several batches.")
+    return [_read_item(item, settings) for item in items]
+
+
+def _read_item(item: object, settings: Settings) -> PredictRequest | Exception:
+    try:
+        return read_predict(RawFields(object_fields(item)), settings)
+    except (InputError, QueryError) as error:
+        return error
+
+
+def read_embed(fields: RawFields, settings: Settings) -> Inputs:
+    """Check the fields of /embed. Raises as `read_predict` does."""
+    return _required(_inputs(FieldReader(fields, MODALITY_FIELDS, settings)))
+
+
+def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
+    """Check the fields of a gallery's search; raises as `read_predict` does, and for two kinds of query."""
+    reader = FieldReader(fields, SEARCH_FIELDS, settings)
+    request = SearchRequest(
+        search=_search(reader, settings),
+        inputs=_inputs(reader),
+        vector=reader.vector("vector"),
+        like=reader.text("like"),
+        min_score=reader.number("min_score", -1.0),
+    )
+    if sum(part is not None for part in (request.inputs, request.vector, request.like)) != 1:
+        raise InputError(
+            "body", "a search is by image and text, or by vector, or by like (an id). Send one of these."
+        )
+    return request
+
+
+def _required(inputs: Inputs | None) -> Inputs:
+    if inputs is None:
+        known = " or ".join(MODALITY_FIELDS)
+        raise InputError(known, f"nothing to look at. Send at least one of: {', '.join(MODALITY_FIELDS)}.")
+    return inputs
+
+
+def _inputs(reader: FieldReader) -> Inputs | None:
+    inputs = Inputs(image=reader.image("image"), text=reader.text("text"))
+    return None if inputs == Inputs() else inputs
+
+
+def _search(reader: FieldReader, settings: Settings) -> Search:
+    where = reader.json("filter")
+    return Search(
+        target=reader.text("target") or DEFAULT_TARGET,
+        top_k=reader.integer("top_k", 5, least=1, most=settings.max_top_k),
+        where=None if where is None else parse_filter(where),
+    )

@@ -1,0 +1,18 @@
+"""POST /embed: inputs to a vector."""
+
+from fastapi import APIRouter
+
+from app.context import ContextDep
+from app.openapi import EMBED
+from app.payload import read_embed
+from app.schemas import EmbedResponse
+
+router = APIRouter(tags=["embed"])
+
+
+@router.post("/embed", openapi_extra=EMBED)
+async def embed(context: ContextDep) -> EmbedResponse:
+    """Turn an image, a text, or both into one vector of the space that they share."""
+    inputs = await context.payload(read_embed)
+    answer = await context.service.embed(context.model, inputs, context.record)
+    return EmbedResponse.of(answer, context.request_id)

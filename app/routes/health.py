@@ -1,0 +1,31 @@
+"""GET /health/…: for whoever starts, stops and balances replicas. Never behind a key."""
+
+from fastapi import APIRouter
+
+from app.context import ContextDep
+from app.errors import NotReadyError
+from app.schemas import Health
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live")
+async def live() -> Health:
+    """Answer, which is all that it takes to be alive."""
+    return Health(status="live")
+
+
+@router.get("/ready")
+async def ready(context: ContextDep) -> Health:
+    """Say whether requests should come here: after a real inference, not while stopping or broken."""
+    if not await context.service.ready():
+        raise NotReadyError("The service is stopping, or its engine failed. Ask another replica, or again later.")
+    return Health(status="ready")
+
+
+@router.get("/startup")
+async def startup(context: ContextDep) -> Health:
+    """Say whether loading and warming up are done."""
+    if not context.service.started:
+        raise NotReadyError("The service is starting. Ask again in a second.")
+    return Health(status="started")

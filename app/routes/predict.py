@@ -1,0 +1,70 @@
+"""POST /predict, for the default model, a named one, or one version of it; and many items at once."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from app.body import JSON
+from app.context import Context, ContextDep
+from app.errors import log_failure, problem_of, status_of
+from app.openapi import BATCH, PREDICT
+from app.payload import PredictRequest, read_batch, read_predict
+from app.schemas import BatchFailure, BatchResponse, BatchSuccess, PredictResponse, Problem
+
+router = APIRouter(tags=["predict"])
+_predict = APIRouter()
+
+
+@_predict.post("/predict", openapi_extra=PREDICT)
+async def predict(context: ContextDep) -> PredictResponse:
+    """Classify an image, a text, or both, and find the items of the gallery that are like them."""
+    model = context.model
+    request = await context.payload(read_predict)
+    answer = await context.service.predict(model, request, context.record)
+    return PredictResponse.of(
+        answer, num_labels=request.num_labels, request_id=context.request_id, root_path=context.root_path
+    )
+
+
+@router.post("/predict/batch", openapi_extra=BATCH)
+async def predict_batch(context: ContextDep) -> BatchResponse:
+    """Predict many items; each succeeds or fails for itself."""
+    requests = await context.payload(read_batch, accepts=(JSON,))
+    # A batch keeps the workers busy without filling the queue for everybody else.
+    settings = context.service.settings
+    gate = asyncio.Semaphore(2 * settings.workers * settings.max_batch_items)
+    return BatchResponse(results=await asyncio.gather(*(_one(context, request, gate) for request in requests)))
+
+
+async def _one(
+    context: Context, request: PredictRequest | Exception, gate: asyncio.Semaphore
+) -> BatchSuccess | BatchFailure:
+    try:
+        if isinstance(request, Exception):
+            raise request
+        async with gate:
+            answer = await context.service.predict(context.model, request, context.record)
+        return BatchSuccess.of(
+            answer, num_labels=request.num_labels, request_id=context.request_id, root_path=context.root_path
+        )
+    except Exception as error:  # it is this item's answer
+        status = status_of(error)
+        if status == 500:
+            log_failure(error, context.request.scope, context.request_id)
+        return BatchFailure(status=status, problem=Problem(**problem_of(error, context.request_id)))
+
+
+def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:
+    """Document the path's parameter; `Context.model` reads it."""
+
+
+def _version(version: Annotated[str, Path(description="A version of the model, from 1.")]) -> None:
+    """Document the path's parameter; `Context.model` reads it."""
+
+
+router.include_router(_predict)
+router.include_router(_predict, prefix="/models/{name}", dependencies=[Depends(_named)])
+router.include_router(
+    _predict, prefix="/models/{name}/versions/{version}", dependencies=[Depends(_named), Depends(_version)]
+)

@@ -1,0 +1,234 @@
+"""The answers, as they stand in the HTTP contract."""
+
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from app.served import Answer, Model
+from models.config import ClassificationHead
+from retrieval.gallery import Item, Match
+
+
+class ModelRef(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: int
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """The name and version of `model`."""
+        return cls(name=model.name, version=model.version)
+
+
+class ScoredLabel(BaseModel):
+    """A label with its calibrated probability."""
+
+    label: str
+    score: float = Field(ge=0, le=1)
+
+
+class ItemResponse(BaseModel):
+    """An item of a gallery."""
+
+    id: str
+    text: str | None
+    labels: dict[str, str | list[str]]
+    metadata: dict[str, Any]
+    image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+
+    @classmethod
+    def of(cls, item: Item, gallery: str, root_path: str) -> Self:
+        """The item `item` of the gallery named `gallery`."""
+        return cls(**_item_fields(item, gallery, root_path))
+
+
+class MatchResponse(BaseModel):
+    """An item that a search found."""
+
+    id: str
+    score: float = Field(description="Cosine, -1 to 1.")
+    text: str | None
+    labels: dict[str, str | list[str]]
+    metadata: dict[str, Any]
+    image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+
+    @classmethod
+    def of(cls, match: Match, gallery: str, root_path: str) -> Self:
+        """The match `match` of the gallery named `gallery`."""
+        return cls(score=match.score, **_item_fields(match.item, gallery, root_path))
+
+
+def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
+    url = f"{root_path}/galleries/{quote(gallery, safe='')}/items/{quote(item.id, safe='')}/image"
+    return {
+        "id": item.id,
+        "text": item.text,
+        "labels": item.labels,
+        "metadata": item.metadata,
+        "image_url": url if item.has_image else None,
+    }
+
+
+class PredictResponse(BaseModel):
+    """What a model found in one item."""
+
+    model: ModelRef
+    modalities_used: list[str]
+    classes: dict[str, list[ScoredLabel]] = Field(description="Labels by head, the most probable first.")
+    matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
+    request_id: str
+
+    @classmethod
+    def of(cls, answer: Answer, *, num_labels: int, request_id: str, root_path: str) -> Self:
+        """The answer with `num_labels` labels for each head, 0 being all."""
+        heads = answer.model.predictor.config.network.classes
+        return cls(
+            model=ModelRef.of(answer.model),
+            modalities_used=list(answer.prediction.modalities_used),
+            classes={
+                name: _best(heads[name], scores, num_labels) for name, scores in answer.prediction.scores.items()
+            },
+            matches=[MatchResponse.of(match, answer.model.name, root_path) for match in answer.matches],
+            request_id=request_id,
+        )
+
+
+def _best(
+    head: ClassificationHead, scores_C: np.ndarray[Any, np.dtype[np.float32]], num_labels: int
+) -> list[ScoredLabel]:
+    order = np.argsort(-scores_C, kind="stable")[: num_labels or None]
+    # Six decimals are what float32 has to say.
+    return [ScoredLabel(label=head.labels[index], score=round(float(scores_C[index]), 6)) for index in order]
+
+
+class BatchSuccess(PredictResponse):
+    """An item of a batch that was answered."""
+
+    status: Literal[200] = 200
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="about:blank: the title is the status's own.")
+    title: str
+    status: int
+    detail: str = Field(description="Field, fault and remedy.")
+    field: str | None = Field(None, description="The field at fault, where it is one.")
+    request_id: str
+
+
+class BatchFailure(BaseModel):
+    """An item of a batch that was refused."""
+
+    status: int
+    problem: Problem
+
+
+class BatchResponse(BaseModel):
+    """One result for each item, in order."""
+
+    results: list[BatchSuccess | BatchFailure]
+
+
+class EmbedResponse(BaseModel):
+    """A vector of unit norm, in the space that every modality shares."""
+
+    embedding: list[float]
+    dimensions: int
+    model: ModelRef
+    request_id: str
+
+    @classmethod
+    def of(cls, answer: Answer, request_id: str) -> Self:
+        """The embedding of `answer`."""
+        embedding = answer.prediction.embedding_E.tolist()
+        return cls(
+            embedding=embedding,
+            dimensions=len(embedding),
+            model=ModelRef.of(answer.model),
+            request_id=request_id,
+        )
+
+
+class ItemPage(BaseModel):
+    """Some items of a gallery, in the order of their ids."""
+
+    items: list[ItemResponse]
+    num_items: int = Field(description="Items in the whole gallery.")
+    next: str | None = Field(description="The `after` of the next page; null on the last.")
+
+
+class SearchResponse(BaseModel):
+    """What a search found."""
+
+    matches: list[MatchResponse]
+    target: str
+    request_id: str
+
+
+class HeadResponse(BaseModel):
+    """A classification head."""
+
+    labels: list[str]
+    multi_label: bool
+
+
+class GalleryResponse(BaseModel):
+    """A model's gallery."""
+
+    name: str
+    num_items: int
+    targets: list[str]
+
+
+class ModelResponse(BaseModel):
+    """A model that is served."""
+
+    name: str
+    version: int
+    default: bool
+    modalities: list[str]
+    heads: dict[str, HeadResponse]
+    dimensions: int = Field(description="Length of an embedding.")
+    embedding_id: str
+    engine: str
+    device: str
+    gallery: GalleryResponse | None
+
+    @classmethod
+    def of(cls, model: Model, *, default: bool) -> Self:
+        """A description of `model`."""
+        config, gallery = model.predictor.config, model.gallery
+        return cls(
+            name=model.name,
+            version=model.version,
+            default=default,
+            modalities=list(model.modalities),
+            heads={
+                name: HeadResponse(labels=list(head.labels), multi_label=head.multi_label)
+                for name, head in config.network.classes.items()
+            },
+            dimensions=config.network.embedding.dimensions,
+            embedding_id=config.embedding_id,
+            engine=model.predictor.engine.name,
+            device=model.predictor.engine.device,
+            gallery=None
+            if gallery is None
+            else GalleryResponse(name=model.name, num_items=len(gallery), targets=list(gallery.targets)),
+        )
+
+
+class ModelsResponse(BaseModel):
+    """The models that are served, the default first."""
+
+    models: list[ModelResponse]
+
+
+class Health(BaseModel):
+    """The state of the service."""
+
+    status: str

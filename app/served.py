@@ -1,0 +1,62 @@
+"""A model that is served, with its gallery, and what it answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import NotFoundError
+from app.payload import Inputs
+from models.decode import ImageLimits, decode_image
+from models.predictor import Prediction, Predictor
+from models.sample import Sample
+from retrieval.gallery import Gallery, Match
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One served version. Its gallery, named like the model, is None where the checkpoint ships none."""
+
+    predictor: Predictor
+    gallery: Gallery | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, and its gallery's."""
+        return self.predictor.config.name
+
+    @property
+    def version(self) -> int:
+        """The version, from 1."""
+        return self.predictor.config.version
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that it knows."""
+        return self.predictor.modalities
+
+    def decode(self, inputs: Inputs, limits: ImageLimits) -> Sample:
+        """Decode the inputs' files. Raises as `decode_image` does."""
+        image = None
+        if inputs.image is not None and (preprocessing := self.predictor.config.preprocessing.image) is not None:
+            image = decode_image(inputs.image, side_px=preprocessing.side_px, limits=limits)
+        return Sample(image=image, text=inputs.text)
+
+    def some_gallery(self) -> Gallery:
+        """The gallery.
+
+        Raises:
+            NotFoundError: the checkpoint ships none.
+        """
+        if self.gallery is None:
+            raise NotFoundError(
+                f"The model {self.name!r} has no gallery. Train it with one, or ask another model."
+            )
+        return self.gallery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a model found. `matches` is empty where none were wanted."""
+
+    model: Model
+    prediction: Prediction
+    matches: Sequence[Match]

@@ -1,0 +1,132 @@
+"""Settings of the service: environment variables with the prefix INTERMODAL_, each also a flag.
+
+Units stand in names. A wrong value is refused at start, with the remedy."""
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.cores import usable_cores
+from models.errors import ConfigError
+
+PREFIX = "INTERMODAL_"
+PROGRAM = "python -m app"
+MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
+_LOG = logging.getLogger(__name__)
+
+
+class Settings(BaseSettings):
+    """Serve a trained model over HTTP."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        cli_prog_name=PROGRAM,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    root_path: str = Field("", description="Path under which a proxy serves this, e.g. /intermodal.")
+    checkpoints: Path = Field(Path("checkpoints"), description="Folder of trained models, <name>/<version>.")
+    data: Path = Field(Path("data"), description="Folder for what the service keeps.")
+    models: str = Field(
+        "",
+        pattern=rf"^\s*({MODEL_PATTERN}(\s*,\s*{MODEL_PATTERN})*)?\s*$",
+        description="Models, e.g. fashion,digits@2; the first is the default. Empty: the newest of each.",
+    )
+    checkpoint_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 that the checkpoint's config.json must have."
+    )
+    engine: Literal["auto", "onnx", "torch"] = Field(
+        "auto", description="What computes: onnx on a CPU, torch on a GPU; auto chooses."
+    )
+    num_workers: int = Field(0, ge=0, le=256, description="Inference threads; 0 is one for each core.")
+    num_threads: int = Field(1, ge=1, le=256, description="Threads inside one operator, for each worker.")
+    max_batch_items: int = Field(4, ge=1, le=1024, description="Waiting items that one forward pass takes.")
+    max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
+    max_body_bytes: int = Field(32_000_000, ge=1024, description="Largest request body, in bytes.")
+    max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
+    max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
+    max_items_per_batch: int = Field(100, ge=1, description="Most items in one /predict/batch.")
+    max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
+    request_timeout_seconds: float = Field(
+        30.0, gt=0, description="Time for an answer, before it is given up (504)."
+    )
+    shutdown_timeout_seconds: int = Field(20, ge=0, description="Time for open requests when the service stops.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe message logged."
+    )
+
+    @field_validator("root_path")
+    @classmethod
+    def _one_leading_slash(cls, value: str) -> str:
+        stripped = value.strip("/")
+        return f"/{stripped}" if stripped else ""
+
+    @property
+    def wanted_models(self) -> list[tuple[str, int | None]]:
+        """The models to serve, as (name, version); None is the newest version. Empty: every model found."""
+        wanted = []
+        for part in filter(None, (part.strip() for part in self.models.split(","))):
+            name, _, version = part.partition("@")
+            wanted.append((name, int(version) if version else None))
+        return wanted
+
+    @property
+    def workers(self) -> int:
+        """Inference threads, so that workers times threads do not exceed the cores by default."""
+        return self.num_workers or max(1, usable_cores() // self.num_threads)
+
+
+def load_settings(
+    arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Read settings from the environment and, where given, from flags, which win.
+
+    Args:
+        arguments: flags, without the program's name. An unknown flag or --help ends the process, as usual.
+        environment: only searched for misspelt variables, which are warned of.
+
+    Raises:
+        ConfigError: naming every faulty setting, by variable and flag, and what it takes.
+    """
+    for warning in unknown_variables(environment or {}):
+        _LOG.warning(warning)
+    try:
+        return Settings(_cli_parse_args=None if arguments is None else list(arguments))
+    except ValidationError as error:
+        lines = [_explain(str(fault["loc"][0]), fault["msg"], fault["input"]) for fault in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def flag(field: str) -> str:
+    """The flag of a setting: `max_top_k` is `--max-top-k`."""
+    return f"--{field.replace('_', '-')}"
+
+
+def _explain(field: str, message: str, value: object) -> str:
+    known = Settings.model_fields.get(field)
+    hint = "" if known is None else f" It is: {known.description}"
+    return f"{PREFIX}{field.upper()} ({flag(field)}) is {value!r}: {message}.{hint}"
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable with the prefix that is no setting, naming the nearest that is."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"{PROGRAM} --help lists them all."
+            sentences.append(f"{name} is no setting and has no effect. {hint}")
+    return sentences

@@ -1,0 +1,5 @@
+"""`python -m benchmarks`: every comparison there is, with its defaults."""
+
+from benchmarks import serving
+
+serving.main()

@@ -1,0 +1,161 @@
+"""The batcher: every future is settled, once, with what belongs to it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from app.batching import Batcher, ClosedError, QueueFullError
+
+pytestmark = pytest.mark.anyio
+
+
+class Recorder:
+    """Doubles numbers, remembers its batches, and can be held."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.busy = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def __call__(self, items: list[int]) -> Sequence[int | Exception]:
+        self.batches.append(items)
+        self.busy.set()
+        self.open.wait(5)
+        if 1300 in items:
+            raise ValueError("1300")
+        return [KeyError(item) if item < 0 else 2 * item for item in items]
+
+
+def start(
+    run: Callable[[list[int]], Sequence[int | Exception]], *, workers: int = 1, batch: int = 4, queue: int = 100
+) -> Batcher[int, int]:
+    batcher = Batcher[int, int](
+        run, name="test", num_workers=workers, max_batch_items=batch, max_queue_items=queue
+    )
+    batcher.start()
+    return batcher
+
+
+async def held(batcher: Batcher[int, int], run: Recorder, *items: int) -> "list[asyncio.Task[tuple[int, float]]]":
+    """Occupy the only worker with 0, so that `items` wait."""
+    run.open.clear()
+    first = asyncio.create_task(batcher.submit(0))
+    await asyncio.to_thread(run.busy.wait, 5)
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in items]
+    await asyncio.sleep(0.01)
+    return [first, *tasks]
+
+
+async def test_results_belong_to_their_items() -> None:
+    batcher = start(Recorder(), workers=3)
+    results = await asyncio.gather(*(batcher.submit(item) for item in range(50)))
+    assert [result for result, _ in results] == [2 * item for item in range(50)]
+    assert all(queued >= 0 for _, queued in results)
+    await batcher.close()
+
+
+async def test_a_batch_takes_what_waits_up_to_its_limit() -> None:
+    run = Recorder()
+    batcher = start(run, batch=4)
+    tasks = await held(batcher, run, 1, 2, 3, 4, 5)
+    run.open.set()
+    await asyncio.gather(*tasks)
+    assert run.batches == [[0], [1, 2, 3, 4], [5]]
+    await batcher.close()
+
+
+async def test_an_idle_worker_leaves_others_their_share() -> None:
+    barrier = threading.Barrier(2, timeout=5)  # passes only if both workers have an item
+
+    def run(items: list[int]) -> list[int]:
+        barrier.wait()
+        return items
+
+    batcher = start(run, workers=2, batch=8)
+    await asyncio.sleep(0.05)  # until both idle
+    assert [result for result, _ in await asyncio.gather(batcher.submit(1), batcher.submit(2))] == [1, 2]
+    await batcher.close()
+
+
+async def test_a_bad_item_fails_alone_and_its_neighbours_succeed() -> None:
+    run = Recorder()
+    batcher = start(run)
+    tasks = await held(batcher, run, 1, 1300, -3)
+    run.open.set()
+    _, one, raised, negative = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(one, tuple)
+    assert one[0] == 2
+    assert isinstance(raised, ValueError)
+    assert isinstance(negative, KeyError)
+    await batcher.close()
+
+
+async def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
+    run = Recorder()
+    batcher = start(run, queue=2)
+    tasks = await held(batcher, run, 1, 2)
+    with pytest.raises(QueueFullError) as caught:
+        await batcher.submit(3)
+    assert caught.value.retry_after_seconds >= 1
+    run.open.set()
+    await asyncio.gather(*tasks)
+    await batcher.close()
+
+
+async def test_retry_after_grows_with_the_measured_cost_of_what_waits() -> None:
+    def slow(items: list[int]) -> list[int]:
+        time.sleep(0.6)
+        return items
+
+    batcher = start(slow, batch=1, queue=2)
+    await batcher.submit(0)
+    tasks = []
+    for item in (1, 2, 3):
+        tasks.append(asyncio.create_task(batcher.submit(item)))
+        await asyncio.sleep(0.02)  # the first is with the worker before the second comes
+    with pytest.raises(QueueFullError) as caught:
+        await batcher.submit(4)
+    assert caught.value.retry_after_seconds == 2  # two wait, 0.6 s each
+    await asyncio.gather(*tasks)
+    await batcher.close()
+
+
+async def test_a_cancelled_item_costs_nothing_and_frees_its_place() -> None:
+    run = Recorder()
+    batcher = start(run, queue=2)
+    first, one, two = await held(batcher, run, 1, 2)
+    one.cancel()
+    await asyncio.sleep(0)
+    three = asyncio.create_task(batcher.submit(3))
+    await asyncio.sleep(0.01)
+    run.open.set()
+    await asyncio.gather(first, two, three)
+    assert 1 not in [item for batch in run.batches for item in batch]
+    await batcher.close()
+
+
+async def test_closing_settles_every_future() -> None:
+    run = Recorder()
+    batcher = start(run)
+    tasks = await held(batcher, run, 1, 2)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0.01)
+    run.open.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await closing
+    assert isinstance(results[0], tuple)
+    assert [type(result) for result in results[1:]] == [ClosedError, ClosedError]
+    with pytest.raises(ClosedError):
+        await batcher.submit(1)
+
+
+@pytest.mark.parametrize("result", [[], [1, 2], [StopIteration()]])
+async def test_a_run_that_breaks_its_promise_still_settles_the_future(result: list[int]) -> None:
+    batcher = start(lambda _: result)
+    with pytest.raises(RuntimeError):
+        await batcher.submit(1)
+    await batcher.close()

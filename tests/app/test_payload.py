@@ -1,0 +1,225 @@
+"""Fields: what is read, and what each fault says."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.body import parse_image, parse_json
+from app.errors import MalformedError, status_of
+from app.fields import File, RawFields
+from app.form import parse_form
+from app.payload import read_batch, read_predict, read_search
+from app.settings import Settings
+from models.errors import InputError, TooLargeError
+from retrieval.errors import QueryError
+
+SETTINGS = Settings()
+
+
+def predict_json(value: object) -> object:
+    return read_predict(parse_json(json.dumps(value).encode()), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({}, "image or text", "at least one"),
+        ({"text": "", "image": None}, "image or text", "at least one"),
+        ({"text": 5}, "text", "must be a string, not a number"),
+        ({"txet": "red"}, "txet", "Did you mean 'text'?"),
+        ({"text": "red", "explain": True}, "explain", "unknown field"),
+        ({"audio": "AAAA"}, "audio", "unknown field"),
+        ({"image": {"url": "http://x"}}, "image", "URL is switched off"),
+        ({"image": {"path": "x"}}, "image", "base64"),
+        ({"image": "not base64!"}, "image", "not base64"),
+        ({"image": "AA A="}, "image", "not base64"),
+        ({"image": "AAA"}, "image", "not base64"),
+        ({"image": "ÄÄÄÄ"}, "image", "not base64"),
+        ({"image": "data:image/png,AAAA"}, "image", "data: URI"),
+        ({"image": "data:image/png;base64,"}, "image", "empty"),
+        ({"text": "red", "num_labels": -1}, "num_labels", "at least 0"),
+        ({"text": "red", "num_labels": "5"}, "num_labels", "not a string"),
+        ({"text": "red", "num_labels": True}, "num_labels", "not a boolean"),
+        ({"text": "red", "top_k": 0}, "top_k", "at least 1"),
+        ({"text": "red", "top_k": 1001}, "top_k", "at most 1,000"),
+        ({"text": "red", "top_k": 1.5}, "top_k", "whole number"),
+        ({"text": "red", "retrieve": "yes"}, "retrieve", "true or false"),
+        ({"text": "red", "target": 1}, "target", "must be a string"),
+    ],
+)
+def test_a_faulty_field_is_named_with_the_remedy(fields: dict[str, object], field: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        predict_json(fields)
+    assert caught.value.field == field
+    assert says in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{NaN}", b'{"top_k": NaN}', b'{"a": 1, "a": 2}', b'{"text": "\xff"}']
+)
+def test_broken_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_json(body)
+
+
+def test_deep_or_huge_json_is_malformed_and_not_a_fault_of_ours() -> None:
+    for body in (b"[" * 200_000, b'{"filter":' * 100_000, b'{"top_k": ' + b"9" * 5000 + b"}"):
+        with pytest.raises(MalformedError):
+            parse_json(body)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"text"', b"null"])
+def test_json_that_is_no_object_is_invalid(body: bytes) -> None:
+    with pytest.raises(InputError, match="JSON object"):
+        parse_json(body)
+
+
+def test_base64_and_data_uris_give_the_same_bytes() -> None:
+    encoded = base64.b64encode(b"some bytes").decode()
+    plain = read_predict(RawFields({"image": encoded}), SETTINGS)
+    uri = read_predict(RawFields({"image": f"data:image/png;base64,{encoded}"}), SETTINGS)
+    assert plain.inputs.image == uri.inputs.image == b"some bytes"
+
+
+def test_text_over_the_limit_is_too_large() -> None:
+    with pytest.raises(TooLargeError, match="Shorten"):
+        read_predict(RawFields({"text": "a" * 10_001}), SETTINGS)
+
+
+def form(*parts: tuple[str, bytes], end: bytes = b"--X--\r\n") -> bytes:
+    return b"".join(b"--X\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
+                    for head, data in parts) + end  # fmt: skip
+
+
+def parse(*parts: tuple[str, bytes], end: bytes = b"--X--\r\n") -> RawFields:
+    return parse_form(form(*parts, end=end), "multipart/form-data; boundary=X")
+
+
+def test_a_nameless_file_without_bytes_is_absent_and_a_named_one_is_a_fault() -> None:
+    fields = parse(('name="image"; filename=""', b""), ('name="text"', b"red"), ('name="top_k"', b""))
+    assert fields.values == {"text": "red"}
+    with pytest.raises(InputError, match="empty"):
+        read_predict(parse(('name="image"; filename="a.png"', b"")), SETTINGS)
+    with pytest.raises(InputError, match="empty"):
+        read_predict(parse(('name="text"; filename="a.txt"', b"")), SETTINGS)
+
+
+def test_a_form_says_what_json_says() -> None:
+    fields = parse(
+        ('name="image"; filename="a.png"', b"\x00\xff"),
+        ('name="text"; filename="note.txt"', "rot ☃".encode()),
+        ('name="num_labels"', b"0"),
+        ('name="retrieve"', b"True"),
+        ('name="top_k"', b"7"),
+        ('name="filter"', b'{"labels.colour": "red"}'),
+    )
+    request = read_predict(fields, SETTINGS)
+    assert (request.inputs.image, request.inputs.text) == (b"\x00\xff", "rot ☃")
+    assert request.num_labels == 0
+    assert request.search is not None
+    assert request.search.top_k == 7
+    assert request.search.where is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (('name="image"', b"photo.png"), "must be a file"),
+        (('name="num_labels"', b"five"), "as in JSON"),
+        (('name="retrieve"', b"yes"), "as in JSON"),
+        (('name="filter"', b"{"), "as in JSON"),
+        (('name="filter"', b"[" * 100_000), "as in JSON"),
+        (('name="target"; filename="a"', b"\xff"), "UTF-8"),
+        (('name="text"', b"blue"), "more than once"),
+    ],
+)
+def test_a_faulty_part_is_named(part: tuple[str, bytes], says: str) -> None:
+    with pytest.raises((InputError, QueryError), match=says):
+        read_predict(parse(('name="text"', b"red"), part), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(('name="text"', b"red"), end=b""),
+        form(('name="text"', b"\xff")),
+        form(("nothing", b"red")),
+        b"",
+        b"junk",
+    ],
+)
+def test_a_broken_form_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_form(body, "multipart/form-data; boundary=X")
+
+
+def test_a_form_without_a_boundary_or_with_too_many_parts_is_malformed() -> None:
+    with pytest.raises(MalformedError, match="boundary"):
+        parse_form(b"", "multipart/form-data")
+    with pytest.raises(MalformedError, match="64 parts"):
+        parse(*[(f'name="{number}"', b"x") for number in range(65)])
+
+
+def test_a_bare_image_takes_the_rest_from_the_query() -> None:
+    request = read_predict(parse_image(b"png", "text=a+red%20shoe&top_k=2&num_labels="), SETTINGS)
+    assert (request.inputs.image, request.inputs.text) == (b"png", "a red shoe")
+    assert request.search is not None
+    assert request.search.top_k == 2
+    with pytest.raises(InputError, match="more than once"):
+        parse_image(b"png", "text=a&text=b")
+    with pytest.raises(MalformedError):
+        parse_image(b"png", "text=%ff")
+    with pytest.raises(InputError, match="empty"):
+        read_predict(parse_image(b"", "text=a"), SETTINGS)
+
+
+def test_a_batch_keeps_order_and_faults_apart() -> None:
+    good, empty, wrong = read_batch(RawFields({"items": [{"text": "red"}, {}, 5]}), SETTINGS)
+    assert not isinstance(good, Exception)
+    assert isinstance(empty, InputError)
+    assert isinstance(wrong, InputError)
+    for items in ([], "red", {"text": "red"}):
+        with pytest.raises(InputError, match="at least one object"):
+            read_batch(RawFields({"items": items}), SETTINGS)
+    with pytest.raises(TooLargeError):
+        read_batch(RawFields({"items": [{"text": "red"}] * 101}), SETTINGS)
+
+
+def test_a_search_is_by_one_kind_of_query() -> None:
+    assert read_search(RawFields({"vector": [1, 2.5]}), SETTINGS).vector is not None
+    for fields in ({}, {"like": "a", "text": "red"}, {"vector": [1], "like": "a"}):
+        with pytest.raises(InputError, match="one of these"):
+            read_search(RawFields(fields), SETTINGS)
+    for vector in ("1", [True], ["1"], [10**400], {}):
+        with pytest.raises(InputError, match="vector"):
+            read_search(RawFields({"vector": vector}), SETTINGS)
+
+
+names = st.sampled_from(
+    ["image", "text", "num_labels", "retrieve", "top_k", "target", "filter", "gallery", "other"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(File("", b"x")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(names, json_values), st.binary(), st.text())
+def test_arbitrary_fields_raise_only_errors_of_the_caller(
+    values: dict[str, object], body: bytes, query: str
+) -> None:
+    attempts = (
+        lambda: read_predict(RawFields(values), SETTINGS),
+        lambda: read_predict(parse_json(body), SETTINGS),
+        lambda: read_predict(parse_image(body, query), SETTINGS),
+        lambda: parse_form(b"--X\r\n" + body, "multipart/form-data; boundary=X"),
+    )
+    for attempt in attempts:
+        try:
+            attempt()
+        except Exception as error:  # that it is one of the caller's is what is tested
+            assert 400 <= status_of(error) < 500, repr(error)  # noqa: PT017

@@ -1,0 +1,69 @@
+"""Settings: by variable and by flag, and refused with the remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.settings import Settings, load_settings, unknown_variables
+from models.errors import ConfigError
+
+
+def test_a_flag_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERMODAL_PORT", "9001")
+    monkeypatch.setenv("INTERMODAL_MAX_TOP_K", "7")
+    settings = load_settings(["--port", "9002"])
+    assert (settings.port, settings.max_top_k) == (9002, 7)
+
+
+def test_models_are_named_with_or_without_a_version() -> None:
+    assert load_settings(["--models", "fashion, digits@2"]).wanted_models == [("fashion", None), ("digits", 2)]
+    assert Settings().wanted_models == []
+
+
+@pytest.mark.parametrize(("given", "kept"), [("", ""), ("/", ""), ("a/b/", "/a/b"), ("/a", "/a")])
+def test_root_path_has_one_leading_slash(given: str, kept: str) -> None:
+    assert Settings(root_path=given).root_path == kept
+
+
+def test_workers_times_threads_do_not_exceed_the_cores() -> None:
+    assert Settings(num_workers=3).workers == 3
+    assert Settings(num_threads=256).workers == 1
+
+
+def test_every_fault_names_variable_flag_and_what_it_takes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(["--port", "99999", "--models", "a b"])
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("INTERMODAL_PORT (--port) is '99999'")
+    assert "65535" in first
+    assert second.startswith("INTERMODAL_MODELS (--models)")
+    assert "fashion,digits@2" in second
+
+
+def test_a_misspelt_variable_is_told_the_nearest_name() -> None:
+    [warning] = unknown_variables({"INTERMODAL_PROT": "1", "INTERMODAL_PORT": "1", "PATH": ""})
+    assert "INTERMODAL_PROT" in warning
+    assert "INTERMODAL_PORT?" in warning
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_wrong_settings_end_with_status_2_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--port", "x"]) == 2
+    assert "INTERMODAL_PORT (--port) is 'x'" in capsys.readouterr().err
+    assert main(["--port", "0", "--checkpoints", str(tmp_path)]) == 2
+    assert "python -m training train" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_a_setting_that_cannot_be_had(capsys: pytest.CaptureFixture[str]) -> None:
+    from app.server import bind
+
+    with bind(Settings(port=0)) as listener:
+        listener.listen()
+        assert main(["--port", str(listener.getsockname()[1])]) == 2
+    assert "INTERMODAL_PORT" in capsys.readouterr().err

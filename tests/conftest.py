@@ -1,0 +1,32 @@
+"""What tests of several packages share: a service with a fake engine, behind a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.service import Service
+from app.settings import Settings
+from tests.fakes import make_service, serving
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gallery")
+
+
+@pytest.fixture(scope="session")
+def client(seed_folder: Path) -> Iterator[httpx.Client]:
+    """A client of a service with ordinary settings, which no test may break."""
+
+    def load(settings: Settings) -> Service:
+        return make_service(seed_folder, settings)
+
+    with serving(Settings(num_workers=2), load) as client:
+        yield client

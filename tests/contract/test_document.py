@@ -1,0 +1,56 @@
+"""The OpenAPI document: what it states by hand, and that no request made from it breaks the service."""
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.schemas import APIOperation
+
+from app.main import create_app
+from app.service import Service
+from app.settings import Settings
+
+
+def test_the_document_states_all_three_media_types(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    for path in ("/predict", "/models/{name}/predict", "/models/{name}/versions/{version}/predict", "/embed"):
+        operation = document["paths"][path]["post"]
+        assert set(operation["requestBody"]["content"]) == {"application/json", "multipart/form-data", "image/*"}
+        assert "application/problem+json" in operation["responses"]["422"]["content"]
+        named = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
+        assert all(f"{{{name}}}" in path for name in named)
+        assert path.count("{") == len(named)
+
+
+def operations() -> list[APIOperation]:
+    def unused(settings: Settings) -> Service:
+        raise AssertionError("only the document is wanted")
+
+    schema = schemathesis.openapi.from_dict(create_app(Settings(), load=unused).openapi())
+    return [result.ok() for result in schema.get_all_operations()]
+
+
+def send(client: httpx.Client, operation: APIOperation, mode: GenerationMode) -> None:
+    """Send generated requests until one is answered with a fault of the service's own."""
+
+    @hypothesis.settings(max_examples=15, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    def check(case: schemathesis.Case) -> None:
+        assert case.call(base_url=str(client.base_url)).status_code < 500
+
+    check()
+
+
+@pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.label)
+def test_no_valid_request_breaks_the_service(client: httpx.Client, operation: APIOperation) -> None:
+    send(client, operation, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in operations() if operation.method == "post"],
+    ids=lambda operation: operation.label,
+)
+def test_no_invalid_request_breaks_the_service(client: httpx.Client, operation: APIOperation) -> None:
+    send(client, operation, GenerationMode.NEGATIVE)

@@ -1,0 +1,164 @@
+"""A model that computes visibly: reds and blues for images, words for texts. Everything but the engine is real."""
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import uvicorn
+from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from app.main import create_app
+from app.served import Model
+from app.service import Service
+from app.settings import Settings
+from models.batch import Batch
+from models.checkpoint import CheckpointConfig
+from models.config import ImagePreprocessing, NetworkConfig, Preprocessing, TextPreprocessing
+from models.decode import decode_image
+from models.engine import Output, scatter
+from models.predictor import Predictor
+from models.preprocess import Preprocessors
+from models.sample import Sample
+from retrieval.gallery import Item
+from retrieval.seed_gallery import SeedGallery, read_seed, write_seed
+
+WORDS = ("[PAD]", "[UNK]", "red", "blue", "star")
+SIDE_PX = 16
+POISON = "star star star"
+"""A text that breaks every forward pass that it is part of."""
+
+
+class FakeEngine:
+    """Image: mean red, green and blue in dimensions 0 to 2. Text: the share of each word in 3 to 7.
+
+    Scores: `colour` compares mean red and blue, and the words "red" and "blue"; `shape` likes a star for its word.
+    """
+
+    name = "fake"
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.broken = False
+
+    def encode(self, batch: Batch) -> np.ndarray:
+        self.open.wait(10)
+        self.batches.append(len(batch))
+        if self.broken:
+            raise RuntimeError("the fake engine is broken")
+        vectors = {}
+        if "image" in batch.inputs:
+            pixels = batch.inputs["image"]["pixels"]
+            vectors["image"] = np.zeros((len(pixels), 16), np.float32)
+            vectors["image"][:, :3] = pixels.mean(axis=(1, 2)) / 255
+        if "text" in batch.inputs:
+            ids, lengths = batch.inputs["text"]["ids"], batch.inputs["text"]["lengths"]
+            vectors["text"] = np.zeros((len(ids), 16), np.float32)
+            for row, (own, length) in enumerate(zip(ids, lengths, strict=True)):
+                for word in own[:length]:
+                    vectors["text"][row, 3 + word] += 1 / length
+                if list(own[:length]) == [4, 4, 4]:
+                    raise RuntimeError("poisoned")
+        return scatter(batch, vectors, 16)
+
+    def fuse(self, vectors_BMD: np.ndarray, present_BM: np.ndarray) -> Output:
+        fused = (vectors_BMD * present_BM[:, :, None]).sum(axis=1) / present_BM.sum(axis=1, keepdims=True)
+        colour = np.stack([fused[:, 2] + fused[:, 6], fused[:, 0] + fused[:, 5]], axis=1)
+        shape = np.stack([0 * fused[:, 7], 0 * fused[:, 7], fused[:, 7]], axis=1)
+        embedding = fused[:, :8] + np.float32(0.01)
+        embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+        return Output({"shape": 5 * shape, "colour": 5 * colour}, embedding.astype(np.float32))
+
+
+def make_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token=WORDS[1]))
+    tokenizer.pre_tokenizer = Whitespace()
+    return tokenizer
+
+
+def make_predictor(
+    name: str = "fashion", version: int = 1, engine: FakeEngine | None = None, *, only: str | None = None
+) -> Predictor:
+    network = NetworkConfig.tiny()
+    image, text = ImagePreprocessing(side_px=SIDE_PX), TextPreprocessing(max_tokens=8)
+    if only is not None:
+        network = network.model_copy(update={{"image": "text", "text": "image"}[only]: None})
+    preprocessing = Preprocessing(image=image if network.image else None, text=text if network.text else None)
+    config = CheckpointConfig(
+        format=1, name=name, version=version, network=network, preprocessing=preprocessing,
+        embedding_id="0" * 64, graphs={}, files={},
+    )  # fmt: skip
+    return Predictor(config, Preprocessors(preprocessing, make_tokenizer()), engine or FakeEngine())
+
+
+def image_file(colour: str, form: str = "PNG", side_px: int = SIDE_PX) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side_px, side_px), colour).save(buffer, form)
+    return buffer.getvalue()
+
+
+ITEMS = (
+    Item(id="red", text="red", labels={"colour": "red", "tags": ["warm", "loud"]}, metadata={"year": 2015}),
+    Item(
+        id="blue/1", text="blue star", labels={"colour": "blue"}, metadata={"year": 2020, "shop": {"city": "Ulm"}}
+    ),
+    Item(id="größe ☃?#", text="star", labels={"colour": "blue"}),
+    Item(id="a/image", text=None, labels={"colour": "red"}, metadata={"sale": True}),
+)
+COLOURS = {"red": "red", "blue/1": "blue", "a/image": "#ff2000"}
+
+
+def make_gallery(folder: Path, predictor: Predictor) -> SeedGallery:
+    """Four items: three with an image, three with a text."""
+    pictures = {key: image_file(colour, "JPEG") for key, colour in COLOURS.items()}
+    samples = [
+        Sample(
+            image=decode_image(pictures[item.id], side_px=SIDE_PX) if item.id in pictures else None, text=item.text
+        )
+        for item in ITEMS
+    ]
+    vectors = predictor.embed_targets([predictor.prepare(sample) for sample in samples])
+    write_seed(folder, ITEMS, vectors, pictures)
+    return read_seed(folder)
+
+
+def make_service(folder: Path, settings: Settings, engine: FakeEngine | None = None) -> Service:
+    """`fashion` (versions 2 and 1, with a gallery) and `words`, which knows only text and has none."""
+    newest = make_predictor(version=2, engine=engine)
+    models = [
+        Model(newest, make_gallery(folder, newest)),
+        Model(make_predictor(version=1, engine=engine)),
+        Model(make_predictor("words", engine=engine, only="text")),
+    ]
+    return Service(models, settings)
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, load: Callable[[Settings], Service]) -> Iterator[httpx.Client]:
+    """A real server in a thread, and a client of it."""
+    config = uvicorn.Config(
+        create_app(settings, load=load), port=0, log_level="warning", ws="none", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()

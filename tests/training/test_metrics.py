@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.metrics import accuracy, calibration_error, calibration_floor, reliability, retrieval
+
+
+def test_accuracy_is_the_share_of_right_rows_with_its_standard_error() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    figures = accuracy(scores, np.array([0, 1, 0, 1]))
+    assert figures["accuracy"] == 0.75
+    assert figures["standard_error"] == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
+    assert figures["count"] == 4
+
+
+def test_a_label_that_the_model_does_not_know_is_wrong() -> None:
+    assert accuracy(np.array([[1.0, 0.0]]), np.array([-1]))["accuracy"] == 0
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_share_right() -> None:
+    # Ten rows in ten bins would be one row each: twenty rows, two in each bin.
+    confidence = np.full(20, 0.75)
+    assert calibration_error(confidence, np.array([True, True] * 10)) == pytest.approx(0.25)
+    assert calibration_error(confidence, np.array([True, False] * 10)) == pytest.approx(0.25)
+
+
+def test_gaps_of_opposite_sign_do_not_cancel() -> None:
+    confidence = np.array([0.5] * 10 + [0.9] * 10)
+    hits = np.array([True] * 10 + [False] * 10)
+    assert calibration_error(confidence, hits) == pytest.approx((0.5 + 0.9) / 2)
+
+
+def test_bins_hold_equally_many_rows_the_least_confident_first() -> None:
+    confidence = np.array([0.9, 0.1, 0.4, 0.6])
+    assert reliability(confidence, np.array([True, False, False, True]), num_bins=2) == [
+        (pytest.approx(0.25), 0.0, 2),
+        (pytest.approx(0.75), 1.0, 2),
+    ]
+
+
+def test_fewer_rows_than_bins_leave_no_empty_bin() -> None:
+    assert [count for _, _, count in reliability(np.array([0.2, 0.9]), np.array([True, True]))] == [1, 1]
+
+
+def test_the_floor_falls_with_more_rows_and_is_the_same_each_time() -> None:
+    few, many = np.full(100, 0.8), np.full(10_000, 0.8)
+    assert calibration_floor(many) < 0.02 < calibration_floor(few)
+    assert calibration_floor(few) == calibration_floor(few)
+
+
+EAST, NORTH, WEST = (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)
+
+
+def test_ranks_by_hand() -> None:
+    queries = np.array([EAST, EAST, EAST])
+    gallery = np.array([EAST, NORTH, WEST])
+    figures = retrieval(queries, gallery, [np.array([0]), np.array([1]), np.array([2])])  # ranks 1, 2 and 3
+    assert figures["r@1"] == pytest.approx(1 / 3)
+    assert figures["r@5"] == figures["r@10"] == 1
+    assert figures["median_rank"] == 2
+    assert figures["queries"] == figures["gallery"] == 3
+
+
+def test_ties_count_against_us() -> None:
+    figures = retrieval(np.array([EAST]), np.array([EAST] * 20), [np.array([0])])
+    assert figures["r@10"] == 0
+    assert figures["median_rank"] == 20
+
+
+def test_any_of_several_relevant_rows_will_do_and_they_do_not_compete() -> None:
+    figures = retrieval(np.array([EAST]), np.array([EAST, EAST, NORTH]), [np.array([0, 1])])
+    assert figures["r@1"] == 1
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_a_rank_is_one_more_than_the_number_of_nearer_rows(size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gallery = rng.standard_normal((size, 4))
+    query, target = rng.standard_normal((1, 4)), int(rng.integers(size))
+    order = np.argsort(-(gallery @ query[0]))
+    expected = 1 + int(np.flatnonzero(order == target)[0])
+    assert retrieval(query, gallery, [np.array([target])])["median_rank"] == expected
