@@ -110,16 +110,17 @@ def read_checkpoint(path: Path, *, pin: str | None = None) -> Checkpoint:
             f"{path}: {CONFIG} has SHA-256 {digest}, which is not the pinned one. "
             "Set INTERMODAL_CHECKPOINT_SHA256 to this value only if you trust the checkpoint's source."
         )
-    config = _parse_config(raw, path)
+    config, values = _parse_config(raw, path)
     contents = {name: _read_verified(path, name, expected) for name, expected in config.files.items()}
-    found = embedding_id(contents, config.network, config.preprocessing)
+    # Over the file's own words: a field that a later version adds must not change an old checkpoint's id.
+    found = embedding_id(contents, values["network"], values["preprocessing"])
     if found != config.embedding_id:
         raise CheckpointError(f"{path}: embedding_id does not match the files. Restore the checkpoint.")
     kept = {name: data for name, data in contents.items() if not name.startswith(f"{GALLERY}/")}
     return Checkpoint(path, config, digest, kept)
 
 
-def _parse_config(raw: bytes, path: Path) -> CheckpointConfig:
+def _parse_config(raw: bytes, path: Path) -> tuple[CheckpointConfig, dict[str, Any]]:
     try:
         values = json.loads(raw)
         found = values["format"]
@@ -130,7 +131,7 @@ def _parse_config(raw: bytes, path: Path) -> CheckpointConfig:
             f"{path}: format {found}; this version of Intermodal reads {FORMAT}. Train it again."
         )
     try:
-        return CheckpointConfig.parse(values, f"{path.name}/{CONFIG}")
+        return CheckpointConfig.parse(values, f"{path.name}/{CONFIG}"), values
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 
@@ -148,13 +149,15 @@ def _read_verified(path: Path, name: str, expected: str) -> bytes:
     return data
 
 
-def embedding_id(contents: Mapping[str, bytes], network: NetworkConfig, preprocessing: Preprocessing) -> str:
-    """SHA-256 over everything that decides an embedding: weights, tokenizer, network, preprocessing."""
+def embedding_id(
+    contents: Mapping[str, bytes], network: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> str:
+    """SHA-256 over everything that decides an embedding: weights, tokenizer, network, preprocessing (as JSON)."""
     digest = hashlib.sha256()
     for name in (WEIGHTS, TOKENIZER):
         digest.update(hashlib.sha256(contents.get(name, b"")).digest())
     for config in (network, preprocessing):
-        digest.update(config.model_dump_json().encode())
+        digest.update(json.dumps(config, sort_keys=True).encode())
     return digest.hexdigest()
 
 

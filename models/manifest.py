@@ -158,6 +158,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(line)
+                json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text, and a ValueError
             except ValueError as error:
                 raise ManifestError([f"{path.name}:{number}: not JSON: {error}."]) from None
             if not isinstance(row, dict):

@@ -41,7 +41,9 @@ def in_memory_checkpoint(
         version=1,
         network=network.config,
         preprocessing=recipe.preprocessing,
-        embedding_id=embedding_id(contents, network.config, recipe.preprocessing),
+        embedding_id=embedding_id(
+            contents, network.config.model_dump(mode="json"), recipe.preprocessing.model_dump(mode="json")
+        ),
         graphs=exported.graphs,
         files={},
         provenance=dict(provenance),

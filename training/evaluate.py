@@ -130,7 +130,7 @@ def labelled_scores(
         config.calibration.probabilities(head, subset, logits, multi_label=multi_label)
         for logits in output.logits[head][filled]
     ]
-    return np.array(scores, dtype=np.float32).reshape(len(labels_n), -1), labels_n
+    return np.array(scores, dtype=np.float32).reshape(len(labels_n), output.logits[head].shape[1]), labels_n
 
 
 def head_labels(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.network import Network
+from training.padding import with_fixed_padding
 
 OPSET = 17
 SHARED_BYTES = 1024  # smaller constants stay inside the graph
@@ -76,11 +77,12 @@ def export_network(network: Network, side_px: int) -> Exported:
         "image": (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),),
         "text": (torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])),
     }
+    traced = with_fixed_padding(network, side_px)
     models: dict[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]] = {}
     for name in network.modalities:
         names = ENCODER_INPUTS[name]
         axes = {"image": {"pixels": {0: "n"}}, "text": {"ids": {0: "n", 1: "tokens"}, "lengths": {0: "n"}}}[name]
-        model = _to_onnx(_Encode(network, name), samples[name], names, ("vector",), {**axes, "vector": {0: "n"}})
+        model = _to_onnx(_Encode(traced, name), samples[name], names, ("vector",), {**axes, "vector": {0: "n"}})
         models[f"encode.{name}"] = (model, names, ("vector",))
     num_modalities = len(network.modalities)
     fuse_inputs = (
@@ -88,7 +90,7 @@ def export_network(network: Network, side_px: int) -> Exported:
         torch.ones(2, num_modalities, dtype=torch.bool),
     )
     names, outputs = ("vectors", "present"), ("embedding", *(f"logits.{head}" for head in network.heads))
-    model = _to_onnx(_Fuse(network), fuse_inputs, names, outputs, {name: {0: "n"} for name in (*names, *outputs)})
+    model = _to_onnx(_Fuse(traced), fuse_inputs, names, outputs, {name: {0: "n"} for name in (*names, *outputs)})
     models["fuse"] = (model, names, outputs)
     return _share_weights(network, models)
 

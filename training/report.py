@@ -66,7 +66,8 @@ def learning_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
         losses = panel.twinx()
         losses.plot(epochs, [entry["loss"] for entry in entries], "k--", linewidth=1)
         losses.set_yticks([])
-    panel.legend(fontsize=7, loc="lower right")
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(fontsize=7, loc="lower right")
     figure.supylabel("validation accuracy\n(dashed: training loss)", fontsize=8)
     return _png(figure)
 
@@ -76,8 +77,10 @@ def reliability_plot(
 ) -> bytes:
     """PNG: share right against confidence, ten bins of equal mass; one panel a head, one line a subset."""
     heads = list(config.network.classes)
-    figure = Figure(figsize=(2.6 * len(heads), 3.0), layout="constrained")
-    for panel, head in zip(np.atleast_1d(figure.subplots(1, len(heads), sharey=True)), heads, strict=True):
+    figure = Figure(figsize=(2.6 * max(1, len(heads)), 3.0), layout="constrained")
+    for panel, head in zip(
+        np.atleast_1d(figure.subplots(1, max(1, len(heads)), sharey=True)), heads, strict=False
+    ):
         panel.plot([0, 1], [0, 1], "k:", linewidth=1)
         for subset, output in outputs.items():
             scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
@@ -87,7 +90,8 @@ def reliability_plot(
         panel.set(title=head, xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
         panel.grid(alpha=0.3)
     figure.axes[0].set_ylabel("share right")
-    figure.axes[-1].legend(fontsize=7, loc="lower right")
+    if heads:
+        figure.axes[-1].legend(fontsize=7, loc="lower right")
     return _png(figure)
 
 

@@ -93,7 +93,7 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
     source = _source(recipe, pairs, config, bench.network, tokenizer, options.work, progress)
     bench.to(memory_format=torch.channels_last)
     state, path = _run_state(recipe, pairs, options)
-    if state.finished and state.stage == "":
+    if state.finished or state.stage:  # also within a stage: the fusion stage encodes before it loads its state
         load_state(path, bench, None, None)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
     plan = Plan(bench, source, recipe, unknown, progress)

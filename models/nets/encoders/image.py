@@ -123,8 +123,10 @@ class ImageEncoder(nn.Module):
 
 def pool(map_nCHW: Tensor) -> list[Tensor]:
     """Means over the whole map and over its middle half, where a product photo shows the product: 2 x (n, C)."""
-    height, width = map_nCHW.shape[2] // 4, map_nCHW.shape[3] // 4
-    middle = map_nCHW[:, :, height : map_nCHW.shape[2] - height, width : map_nCHW.shape[3] - width]
+    # int: a size that is traced as a tensor would be computed anew in every pass of the exported graph.
+    height, width = int(map_nCHW.shape[2]), int(map_nCHW.shape[3])
+    top, left = height // 4, width // 4
+    middle = map_nCHW[:, :, top : height - top, left : width - left]
     return [map_nCHW.mean((2, 3)), middle.mean((2, 3))]
 
 
@@ -146,7 +148,7 @@ class ColourHistogram(nn.Module):
 
     def forward(self, raw_n3SS: Tensor) -> Tensor:
         """(n, 3, S, S), 0 to 255 → (n, bins ** 3), roots of shares that sum to one."""
-        side = max(1, raw_n3SS.shape[2] // self.grid)
+        side = max(1, int(raw_n3SS.shape[2]) // self.grid)
         pixels_n3P = functional.avg_pool2d(raw_n3SS, side).flatten(2)
         red, green, blue = (
             torch.relu(1 - (pixels_n3P[:, channel, None] - self.centres).abs() / self.step) for channel in range(3)
