@@ -79,7 +79,7 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
 
     Raises:
         ManifestError: faults in the data, all at once, before anything is trained.
-        ConfigError: a recipe that cannot be followed, or nothing to resume.
+        ConfigError: a recipe that cannot be followed, or a saved state of another run.
 
     Returns:
         The folder of the new version.

@@ -28,7 +28,11 @@ def fit_trust(plan: Plan) -> None:
     vectors_BMD = encode_rows(plan, rows)
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
-        losses = [_loss(plan, rows, vectors_BMD, column, float(offset)) for offset in OFFSETS]
+        # A Gaussian prior of deviation 1 keeps a handful of rows from deciding: their likelihood, summed, is beside it.
+        losses = [
+            len(rows) * _loss(plan, rows, vectors_BMD, column, float(offset)) + 0.5 * offset**2
+            for offset in OFFSETS
+        ]
         fusion.trust_M[column] = float(OFFSETS[int(np.argmin(losses))])
     named = zip(plan.source.modalities, fusion.trust_M.tolist(), strict=True)
     shown = ", ".join(f"{name} {value:+.2f}" for name, value in named)
