@@ -28,7 +28,7 @@ def fit_trust(plan: Plan) -> None:
     vectors_BMD = encode_rows(plan, rows)
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
-        # A Gaussian prior of deviation 1 keeps a handful of rows from deciding: their likelihood, summed, is beside it.
+        # Beside the summed likelihood, a Gaussian prior of deviation 1: a handful of rows must not decide alone.
         losses = [
             len(rows) * _loss(plan, rows, vectors_BMD, column, float(offset)) + 0.5 * offset**2
             for offset in OFFSETS
