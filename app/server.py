@@ -51,6 +51,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.draining = True
         super().handle_exit(sig, frame)
+        # uvicorn would raise the signal again once drained, and a clean stop would end as a failure.
+        self._captured_signals.clear()
 
 
 def serve(service: Service, listener: socket.socket, progress: Callable[[str], None]) -> None:

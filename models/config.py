@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.errors import ConfigError
 
@@ -79,10 +79,17 @@ class ImageEncoder(Config):
     backbone: str = "tf_efficientnet_lite0"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    frozen_blocks: int = Field(4, ge=0, description="Leading blocks whose weights stay as pretrained.")
+    frozen_blocks: int = Field(4, ge=1, description="Leading blocks whose weights stay as pretrained.")
     colour_bins: int = Field(6, ge=0, le=12, description="Bins per channel of the joint histogram; 0 = none.")
     hidden: int = Field(384, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
+
+    @field_validator("colour_bins")
+    @classmethod
+    def _a_histogram_needs_two_bins(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("must be 0 for no histogram, or 2 to 12")
+        return value
 
 
 class TextEncoder(Config):

@@ -169,11 +169,15 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         import pyarrow.parquet as parquet
-    except ModuleNotFoundError:
+    except ImportError:
         raise ManifestError(
             [f"{path.name}: Parquet needs the package pyarrow. Run: pip install pyarrow."]
         ) from None
-    yield from enumerate(parquet.read_table(path).to_pylist(), start=1)
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
+        raise ManifestError([f"{path.name}: not Parquet: {error}."]) from None
+    yield from enumerate(rows, start=1)
 
 
 def _class_folders(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -108,12 +108,12 @@ class Recorder:
     units: int = 0
     lines: list[str] = field(default_factory=list)
 
-    def start(self, name: str, total: int) -> None:
+    def start(self, name: str, total: int) -> None:  # noqa: ARG002
         self.started.append(name)
         if self.stop(name):
             raise KeyboardInterrupt
 
-    def advance(self, units: int = 1, note: str = "") -> None:
+    def advance(self, units: int = 1, note: str = "") -> None:  # noqa: ARG002
         self.units += units
 
     def log(self, line: str) -> None:

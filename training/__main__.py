@@ -1,6 +1,7 @@
 """The offline road's commands: `python -m training check | train | evaluate`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from models.errors import IntermodalError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Errors that the caller can mend are printed without a traceback; exit status 1."""
     options = _parser().parse_args(arguments)
+    # The exporter's C++ warns of a shape that it need not know (a packed sequence's); torch reads this at import.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         # torch takes seconds to import; --help and a mistyped option need not wait for it.
         from training import commands

@@ -84,7 +84,9 @@ def open_lower_cache(
             if start % (BATCH * 32) == 0 or images[-1] == num_images - 1:
                 maps.flush()
                 pooled.flush()
-                progress_file.write_text(json.dumps({"images": images[-1] + 1}))
+                partial = progress_file.with_suffix(".partial")
+                partial.write_text(json.dumps({"images": images[-1] + 1}))
+                partial.replace(progress_file)
             advance(len(images))
     return LowerCache(maps, pooled)
 

@@ -154,8 +154,10 @@ def _source(
             mirror=recipe.augmentation.mirror,
             advance=progress.advance,
         )
-        some = np.linspace(0, len(pairs.images) - 1, min(STATISTICS_IMAGES, len(pairs.images))).astype(np.intp)
-        encoder.standardise(cache.load(np.zeros_like(some), some))
+        train = pairs.image_of_N[pairs.rows("train")]
+        some = train[train >= 0][:STATISTICS_IMAGES]
+        if len(some):
+            encoder.standardise(cache.load(np.zeros_like(some), some))
     preprocessors = Preprocessors(recipe.preprocessing, tokenizer)
     captions = prepare_texts(pairs, preprocessors) if config.text is not None else [[] for _ in pairs.records]
     labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
@@ -224,5 +226,5 @@ def _write(
     }
     assemble.write_files(folder, files)
     assemble.write_gallery(folder, predictor, pairs, recipe.gallery, progress)
-    assemble.seal(folder, config)
+    assemble.seal(folder, config.model_copy(update={"provenance": {**provenance, "metrics": metrics["test"]}}))
     return folder

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.calibration import subset_name
+from models.errors import ConfigError
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from training.augment import mix_maps
@@ -72,6 +73,8 @@ def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
         rows = plan.source.pairs.rows("train")
         if name in plan.source.modalities:
             rows = rows[plan.source.has[name][rows]]
+        if not len(rows):
+            raise ConfigError(f"stages.{name}: no row of train has {name}. Remove the stage, or add such rows.")
         fit(
             make(name, stage, plan),
             plan.bench,
@@ -115,6 +118,8 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
+        if not len(val):
+            return {}
         parts = [logits(module, source.plain(rows)) for rows in _chunks(val)]
         found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
         return _accuracies(found, source.labels_NH[val])

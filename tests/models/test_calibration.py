@@ -24,7 +24,9 @@ def test_a_temperature_of_two_takes_the_root_of_the_odds() -> None:
 def test_a_temperature_counts_only_for_its_own_head_and_subset() -> None:
     calibration = Calibration(temperatures={"shape": {"image": 2.0}})
     for head, subset in (("shape", "image+text"), ("colour", "image")):
-        np.testing.assert_allclose(calibration.probabilities(head, subset, floats(0, np.log(3))), [0.25, 0.75], 1e-6)
+        np.testing.assert_allclose(
+            calibration.probabilities(head, subset, floats(0, np.log(3))), [0.25, 0.75], 1e-6
+        )
 
 
 def test_multi_label_scores_are_each_for_themselves() -> None:

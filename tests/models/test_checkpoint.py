@@ -152,7 +152,13 @@ def test_a_graph_that_is_missing_is_named() -> None:
 
 
 def test_versions_are_found_by_name_in_the_order_of_numbers_and_only_whole_ones(tmp_path: Path) -> None:
-    for name in ("b/10/config.json", "b/9/config.json", "a/1/config.json", "a/2/config.json.partial", "a/x/config.json"):
+    for name in (
+        "b/10/config.json",
+        "b/9/config.json",
+        "a/1/config.json",
+        "a/2/config.json.partial",
+        "a/x/config.json",
+    ):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     assert find_versions(tmp_path) == {"a": [1], "b": [9, 10]}

@@ -66,11 +66,13 @@ def test_half_a_file_is_an_input_error_that_says_so(form: str) -> None:
 
 
 def test_the_error_names_the_field() -> None:
-    with pytest.raises(InputError, match="^items.3.image: "):
+    with pytest.raises(InputError, match=r"^items\.3\.image: "):
         decode_image(b"", side_px=SIDE_PX, field="items.3.image")
 
 
-UPRIGHT = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]], [[99, 0, 0], [0, 99, 0]]], dtype=np.uint8)
+UPRIGHT = np.array(
+    [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]], [[99, 0, 0], [0, 99, 0]]], dtype=np.uint8
+)
 TURNED = {
     1: UPRIGHT,
     2: UPRIGHT[:, ::-1],
@@ -144,7 +146,11 @@ def test_cmyk_becomes_rgb(form: str) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "YCbCr", "LAB"])
 def test_other_modes_become_rgb(mode: str) -> None:
-    assert decode(image_file(Image.new(mode, (3, 2)), "TIFF" if mode in ("YCbCr", "LAB") else "PNG")).shape == (2, 3, 3)
+    assert decode(image_file(Image.new(mode, (3, 2)), "TIFF" if mode in ("YCbCr", "LAB") else "PNG")).shape == (
+        2,
+        3,
+        3,
+    )
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -237,7 +243,9 @@ CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 2
 
 @settings(deadline=None, max_examples=300)
 @given(st.sampled_from(INTACT), CHANGES, st.floats(0, 1))
-def test_damaged_files_raise_only_input_errors(intact: bytes, changes: list[tuple[float, int]], kept: float) -> None:
+def test_damaged_files_raise_only_input_errors(
+    intact: bytes, changes: list[tuple[float, int]], kept: float
+) -> None:
     damaged = bytearray(intact)
     for place, value in changes:
         damaged[int(place**3 * len(damaged))] = value  # mostly near the head, where it hurts

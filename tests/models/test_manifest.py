@@ -1,6 +1,6 @@
-import importlib.util
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -138,7 +138,9 @@ def test_a_file_that_is_not_utf_8_is_a_fault(tmp_path: Path, name: str, text: by
     assert faults(tmp_path / name, TEXT_ONLY)[0].startswith(name)
 
 
-@pytest.mark.parametrize(("line", "fault"), [("{", "not JSON"), ("[1]", "not a JSON object")])
+@pytest.mark.parametrize(
+    ("line", "fault"), [("{", "not JSON"), ("[1]", "not a JSON object"), (r'{"name": "\ud800"}', "not JSON")]
+)
 def test_a_line_that_is_no_object_is_a_fault(tmp_path: Path, line: str, fault: str) -> None:
     path = write(tmp_path, '{"name": "red"}\n\n' + line + "\n", "pairs.jsonl")
     assert faults(path, TEXT_ONLY)[0].startswith(f"pairs.jsonl:3: {fault}")
@@ -155,7 +157,10 @@ def test_class_folders_are_a_manifest(tmp_path: Path) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     records = read_manifest(root, Columns(image="image", labels="label"))
-    assert [(r.image, r.labels["label"]) for r in records] == [(root / "cat/1.JPG", "cat"), (root / "dog/2.png", "dog")]
+    assert [(r.image, r.labels["label"]) for r in records] == [
+        (root / "cat/1.JPG", "cat"),
+        (root / "dog/2.png", "dog"),
+    ]
 
 
 def test_class_folders_may_stand_in_split_folders(tmp_path: Path) -> None:
@@ -166,7 +171,6 @@ def test_class_folders_may_stand_in_split_folders(tmp_path: Path) -> None:
     assert [(r.labels["label"], r.split) for r in records] == [("cat", "train"), ("dog", "val")]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is an optional package")
 def test_parquet_is_read_with_lists_and_missing_cells(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
@@ -177,8 +181,12 @@ def test_parquet_is_read_with_lists_and_missing_cells(tmp_path: Path) -> None:
     assert [(r.texts, r.labels) for r in records] == [(("a", "b"), {}), (("c",), {"kind": "x", "size": "2.0"})]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path) -> None:
+def test_a_broken_parquet_file_is_a_fault(tmp_path: Path) -> None:
+    assert "not Parquet" in faults(write(tmp_path, "PAR1", "p.parquet"), TEXT_ONLY)[0]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert "pip install pyarrow" in faults(write(tmp_path, "PAR1", "p.parquet"), TEXT_ONLY)[0]
 
 
@@ -249,7 +257,12 @@ def test_a_group_that_the_manifest_tears_apart_goes_to_its_last_split() -> None:
 
 
 def test_equal_images_join_groups_that_have_nothing_else_in_common() -> None:
-    records = [record(1, "title=a"), record(2, "title=b"), record(3, "title=b", split="test"), record(4, split="val")]
+    records = [
+        record(1, "title=a"),
+        record(2, "title=b"),
+        record(3, "title=b", split="test"),
+        record(4, split="val"),
+    ]
     assert carve_splits(records, {"1": "image=7", "2": "image=7"}, seed=0, val=0, test=0)[:3] == ["test"] * 3
 
 

@@ -39,7 +39,10 @@ def test_add_is_the_mean_of_what_is_present() -> None:
 
 
 def test_a_gate_of_zeros_is_add() -> None:
-    vectors, present = torch.randn(4, 2, 3), torch.tensor([[True, True], [True, False], [False, True], [True, True]])
+    vectors, present = (
+        torch.randn(4, 2, 3),
+        torch.tensor([[True, True], [True, False], [False, True], [True, True]]),
+    )
     torch.testing.assert_close(GatedFusion(2, 3)(vectors, present), AddFusion()(vectors, present))
 
 
@@ -86,7 +89,8 @@ def test_a_text_has_the_same_vector_alone_and_beside_longer_ones(network: Networ
     with torch.inference_mode():
         together = network.encode("text", {"ids": ids, "lengths": torch.tensor([7, 1, 3])})
         alone = [
-            network.encode("text", {"ids": torch.tensor([own]), "lengths": torch.tensor([len(own)])}) for own in rows
+            network.encode("text", {"ids": torch.tensor([own]), "lengths": torch.tensor([len(own)])})
+            for own in rows
         ]
     torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
 

@@ -71,7 +71,9 @@ def test_both_engines_give_the_same_raw_arrays(onnx: Predictor, torch: Predictor
 
 def test_scores_differ_between_items_and_between_subsets(onnx: Predictor) -> None:
     # Else the comparisons of this file would hold for an engine that ignores its input.
-    predictions = onnx.predict([onnx.prepare(sample(0, part)) for part in PAIRS] + [onnx.prepare(sample(1, PAIRS[0]))])
+    predictions = onnx.predict(
+        [onnx.prepare(sample(0, part)) for part in PAIRS] + [onnx.prepare(sample(1, PAIRS[0]))]
+    )
     for index, one in enumerate(predictions):
         for other in predictions[:index]:
             assert np.abs(one.embedding_E - other.embedding_E).max() > 1e-2
@@ -112,7 +114,10 @@ def test_an_absent_modality_s_contents_never_change_a_score(engine: str, garbage
 
 def test_scores_are_probabilities_and_embeddings_have_unit_norm(onnx: Predictor) -> None:
     for prediction in onnx.predict(mixed_examples(onnx, 3)):
-        assert {head: scores.shape for head, scores in prediction.scores.items()} == {"shape": (3,), "colour": (2,)}
+        assert {head: scores.shape for head, scores in prediction.scores.items()} == {
+            "shape": (3,),
+            "colour": (2,),
+        }
         for scores in prediction.scores.values():
             assert scores.min() >= 0
             assert scores.sum() == pytest.approx(1, abs=1e-6)
@@ -127,7 +132,9 @@ def test_each_subset_has_the_temperature_that_was_fitted_for_it(onnx: Predictor)
     flattened, untouched = predictor.predict([predictor.prepare(text), predictor.prepare(both)])
     np.testing.assert_allclose(flattened.scores["colour"], [0.5, 0.5], atol=1e-6)
     assert_close(untouched, onnx.predict([onnx.prepare(both)])[0], 1e-6)
-    np.testing.assert_allclose(flattened.scores["shape"], onnx.predict([onnx.prepare(text)])[0].scores["shape"], 1e-5)
+    np.testing.assert_allclose(
+        flattened.scores["shape"], onnx.predict([onnx.prepare(text)])[0].scores["shape"], 1e-5
+    )
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])

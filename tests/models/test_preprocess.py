@@ -24,7 +24,9 @@ def prepare(image: np.ndarray, resize: str) -> np.ndarray:
 
 def stripes(*greys: int) -> np.ndarray:
     """Squares of 16 x 16, side by side."""
-    return np.repeat(np.concatenate([np.full((SIDE, SIDE, 1), grey, np.uint8) for grey in greys], axis=1), 3, axis=2)
+    return np.repeat(
+        np.concatenate([np.full((SIDE, SIDE, 1), grey, np.uint8) for grey in greys], axis=1), 3, axis=2
+    )
 
 
 @pytest.mark.parametrize("resize", ["squash", "pad", "crop"])

@@ -31,7 +31,9 @@ def test_nothing_asked_for_changes_nothing() -> None:
 
 
 @given(st.integers(0, 99), st.integers(0, 20), st.integers(1, 9), st.integers(1, 9))
-def test_a_window_is_a_part_of_the_map_at_most_so_much_smaller(seed: int, crop: int, height: int, width: int) -> None:
+def test_a_window_is_a_part_of_the_map_at_most_so_much_smaller(
+    seed: int, crop: int, height: int, width: int
+) -> None:
     whole = maps(2, height, width).map_nCHW
     part = augment_maps(maps(2, height, width), changed(map_crop=crop, map_cutout=0.5), generator(seed)).map_nCHW
     assert max(1, height - crop) <= part.shape[2] <= height

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from models.nets.encoders.image import ImageEncoder
+from tests.tiny import SIDE_PX, picture, tiny_network
 from training import cache
 from training.cache import LowerCache, open_lower_cache
-from tests.tiny import SIDE_PX, picture, tiny_network
 
 NUM_IMAGES = 7
 PICTURES = np.stack([picture(seed) for seed in range(NUM_IMAGES)])

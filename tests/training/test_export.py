@@ -11,9 +11,9 @@ from models.engine import Engine
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from models.onnx_engine import OnnxEngine
+from tests.tiny import SIDE_PX, picture, tiny_checkpoint, tiny_network, tiny_recipe, tiny_tokenizer
 from training import assemble
 from training.export import SHARED_BYTES, Exported, LowerSession, export_network
-from tests.tiny import SIDE_PX, picture, tiny_checkpoint, tiny_network, tiny_recipe, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ def test_every_large_tensor_of_a_graph_lies_in_the_weights_file_where_the_graph_
 def test_the_bytes_at_those_places_are_the_network_s_own_weights(network: Network, exported: Exported) -> None:
     weights = exported.files[WEIGHTS]
     state = network.state_dict()
-    own = [name for graph in exported.graphs.values() for name in graph.tensors if not name.startswith(GRAPH_TENSORS)]
+    own = [
+        name for graph in exported.graphs.values() for name in graph.tensors if not name.startswith(GRAPH_TENSORS)
+    ]
     assert own
     for name, (offset, length) in places(weights).items():
         if not name.startswith(GRAPH_TENSORS):

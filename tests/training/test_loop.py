@@ -9,10 +9,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from models.errors import ConfigError
+from tests.tiny import Recorder
 from training import loop
 from training.loop import Job, RunState, fit, load_state, read_state
 from training.recipe import Stage
-from tests.tiny import Recorder
 
 ROWS = np.arange(20)
 TARGETS = torch.linspace(-1, 1, 20)
@@ -142,7 +142,7 @@ def test_every_epoch_takes_whole_batches_of_different_rows_in_another_order(tmp_
         return module.loss(rows, generator)
 
     run(tmp_path / "state", module, RunState("f"), epochs=2, loss=loss)
-    first, second = sum(seen[:4], []), sum(seen[4:], [])
+    first, second = np.concatenate(seen[:4]).tolist(), np.concatenate(seen[4:]).tolist()
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
 
@@ -163,7 +163,7 @@ def test_fewer_rows_than_a_batch_are_one_batch(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(tmp_path: Path) -> None:
     module = Line()
-    with pytest.raises(ConfigError, match="stage joint: the loss became nan. Lower its learning_rate"):
+    with pytest.raises(ConfigError, match=r"stage joint: the loss became nan\. Lower its learning_rate"):
         run(tmp_path / "state", module, RunState("f"), loss=lambda *_: module.layer.weight.sum() * float("nan"))
 
 

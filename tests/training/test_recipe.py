@@ -5,8 +5,8 @@ import pytest
 
 from models.config import NetworkConfig
 from models.errors import ConfigError
-from training.recipe import Recipe, Stages, read_recipe
 from tests.tiny import ROOT, tiny_recipe
+from training.recipe import Recipe, Stages, read_recipe
 
 SMALLEST = """
 name = "tiny"
@@ -48,16 +48,27 @@ def test_a_misspelt_key_names_the_nearest_one(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (("[network.text]", "[network]\nwidth = 3"), "encoder for at least one of"),
-        (("[preprocessing.text]", "[preprocessing.image]"), "image: data.columns, preprocessing and network must all"),
+        (
+            ("[preprocessing.text]", "[preprocessing.image]"),
+            "image: data.columns, preprocessing and network must all",
+        ),
         (("[stages.joint]", "[stages.image]"), "stages.fusion and stages.joint is needed"),
-        (("[stages.joint]", "[stages.image]\nepochs = 1\n[stages.joint]"), "stages.image has no data.columns.image"),
-        (("[stages.joint]", "[objective.heads]\nkinds = 2\n[stages.joint]"), "objective.heads.kinds is not one of"),
+        (
+            ("[stages.joint]", "[stages.image]\nepochs = 1\n[stages.joint]"),
+            "stages.image has no data.columns.image",
+        ),
+        (
+            ("[stages.joint]", "[objective.heads]\nkinds = 2\n[stages.joint]"),
+            "objective.heads.kinds is not one of",
+        ),
         (('name = "tiny"', 'name = "../tiny"'), "name: String should match"),
         (("epochs = 1", "epochs = 0"), "stages.joint.epochs"),
         (("epochs = 1", "epochs ="), "is not TOML"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+def test_a_recipe_that_cannot_be_followed_is_refused(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         read_recipe(write(tmp_path, SMALLEST.replace(*change)))
 

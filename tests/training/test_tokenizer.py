@@ -57,7 +57,3 @@ def test_a_vocabulary_is_no_larger_than_asked_and_the_same_each_time() -> None:
 def test_any_text_becomes_ids_of_the_vocabulary(text: str) -> None:
     tokenizer = train_tokenizer(TEXTS, 60)
     assert all(0 <= token < tokenizer.get_vocab_size() for token in tokenizer.encode(text).ids)
-
-
-def test_texts_with_lone_surrogates_can_be_learnt_from() -> None:
-    assert train_tokenizer(["red \ud800", "red"], 40).token_to_id(UNKNOWN) == 1

@@ -84,7 +84,9 @@ class ImageEncoder(nn.Module):
         """Measure the mean and deviation of every feature on some training images."""
         features_nF = self._features(lower)
         self.feature_mean.copy_(features_nF.mean(0))
-        self.feature_std.copy_(features_nF.std(0) + 1e-2)  # a feature that hardly varies is not blown up
+        self.feature_std.copy_(
+            features_nF.std(0, correction=0) + 1e-2
+        )  # a feature that hardly varies is not blown up
 
     def _features(self, lower: Lower) -> Tensor:
         current, pooled = lower.map_nCHW, [lower.pooled_nF]

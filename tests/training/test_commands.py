@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import ROOT, write_pairs
+from training import commands
+from training.__main__ import main
+
+RECIPE = """
+name = "tiny"
+[data.columns]
+image = "image"
+text = "name"
+labels = ["shape", "colour"]
+split = "split"
+[preprocessing.image]
+side_px = 32
+[preprocessing.text]
+[network.image]
+backbone = "test_efficientnet"
+[network.text]
+[stages.joint]
+epochs = 1
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_check_says_what_training_would_see(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = write_pairs(recipe.parent)
+    assert main(["check", str(recipe), "--data", str(manifest)]) == 0
+    out = capsys.readouterr().out
+    assert out == f"{manifest}: no faults. 24 rows (train 16  val 4  test 4), 24 distinct images.\n"
+
+
+def test_faults_are_printed_without_a_traceback(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = write_pairs(recipe.parent)
+    manifest.write_text(manifest.read_text().replace("\n3.png", "\nnone.png").replace("\n18.png", "\nnothing.png"))
+    assert main(["check", str(recipe), "--data", str(manifest)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "2 fault(s) in the manifest:\npairs.csv:5: " in output.err
+    assert "Traceback" not in output.err
+
+
+def test_the_manifest_of_the_recipe_is_relative_to_it(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pairs(recipe.parent / "deeper")
+    recipe.write_text(RECIPE.replace("[data.columns]", '[data]\nmanifest = "deeper/pairs.csv"\n[data.columns]'))
+    assert main(["check", str(recipe)]) == 0
+    assert "no faults" in capsys.readouterr().out
+
+
+def test_without_a_manifest_the_remedy_is_told(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(recipe)]) == 1
+    assert "Give one with --data." in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_name_is_refused(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = write_pairs(recipe.parent)
+    assert main(["train", str(recipe), "--data", str(manifest), "--name", "../x"]) == 1
+    assert "--name is not valid: name:" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_a_folder_that_is_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(tmp_path), "pairs.csv"]) == 1
+    assert "not whole" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["holdout", "val"])
+def test_evaluate_refuses_a_split_that_is_not_there(
+    tmp_path: Path, split: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "emoji.csv"
+    rows = (ROOT / "samples" / "emoji.csv").read_text().splitlines()
+    manifest.write_text(
+        "\n".join([rows[0], *(row for row in rows if row.endswith(",test"))]).replace(
+            "images/", f"{ROOT}/samples/images/"
+        )
+    )
+    old = str(ROOT / "tests" / "data" / "old" / "1")
+    assert main(["evaluate", old, str(manifest), "--split", split]) == 1
+    assert f"split {split}" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "train", interrupted)
+    assert main(["train", str(recipe)]) == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["trian"])
+    assert "invalid choice" in capsys.readouterr().err

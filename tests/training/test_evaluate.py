@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.calibration import Calibration
+from models.errors import ManifestError
+from models.manifest import Record
+from models.predictor import Predictor, load_predictor
+from tests.tiny import TEXTS, Recorder, image_file, picture, tiny_checkpoint
+from training.evaluate import SubsetOutput, fit_calibration, measure, run_subsets
+
+CONFIG = tiny_checkpoint().config
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return load_predictor(tiny_checkpoint(), engine="onnx")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Twelve pairs; the third lacks its image and the fourth its text."""
+    folder = tmp_path_factory.mktemp("records")
+    found = []
+    for row in range(12):
+        (folder / f"{row}.png").write_bytes(image_file(picture(row)))
+        found.append(
+            Record(
+                row=row,
+                id=str(row),
+                image=None if row == 2 else folder / f"{row}.png",
+                texts=() if row == 3 else (TEXTS[row % 6],),
+                labels={"shape": ("circle", "square", "star")[row % 3], "colour": ("blue", "red")[row % 2]},
+            )
+        )
+    return found
+
+
+def test_each_subset_is_measured_on_the_rows_that_have_it(predictor: Predictor, records: list[Record]) -> None:
+    outputs = run_subsets(predictor, records, Recorder())
+    assert {name: len(output.rows) for name, output in outputs.items()} == {
+        "image": 11,
+        "text": 11,
+        "image+text": 10,
+    }
+    assert outputs["image"].rows.tolist() == [0, 1, *range(3, 12)]
+
+
+def test_the_subset_s_output_is_that_of_the_item_without_the_rest(
+    predictor: Predictor, records: list[Record]
+) -> None:
+    outputs = run_subsets(predictor, records, Recorder())
+    text = Record(row=0, id="0", texts=records[5].texts)
+    alone = run_subsets(predictor, [text], Recorder())
+    assert set(alone) == {"text"}
+    row = outputs["text"].rows.tolist().index(5)
+    np.testing.assert_allclose(outputs["text"].embedding_nE[row], alone["text"].embedding_nE[0], atol=1e-5)
+    np.testing.assert_allclose(outputs["text"].logits["shape"][row], alone["text"].logits["shape"][0], atol=1e-5)
+
+
+def test_an_image_that_broke_since_is_told_with_its_row(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("none")
+    with pytest.raises(ManifestError, match="row 7: image: not an image"):
+        run_subsets(predictor, [Record(row=7, id="7", image=tmp_path / "a.png")], Recorder())
+
+
+def test_figures_have_the_contract_s_shape(predictor: Predictor, records: list[Record]) -> None:
+    figures = measure(run_subsets(predictor, records, Recorder()), records, CONFIG)
+    assert set(figures) == {"image", "text", "image+text"}
+    assert set(figures["image"]) == {"shape", "colour"}
+    assert set(figures["image"]["shape"]) == {"accuracy", "standard_error", "count", "ece", "ece_floor"}
+    retrieval = figures["image+text"]["retrieval"]
+    assert set(retrieval) == {"text_to_image", "image_to_text"}
+    assert {"r@1", "r@5", "r@10", "median_rank"} <= set(retrieval["text_to_image"])
+    assert retrieval["text_to_image"]["gallery"] == 10
+
+
+def output_of(logits: list[list[float]], head: str = "colour") -> dict[str, SubsetOutput]:
+    rows = np.arange(len(logits))
+    return {"text": SubsetOutput(rows, {head: np.array(logits, dtype=np.float32)}, np.zeros((len(logits), 2)))}
+
+
+def reds(*labels: str | None) -> list[Record]:
+    return [Record(row=i, id=str(i), labels={"colour": label} if label else {}) for i, label in enumerate(labels)]
+
+
+def test_the_temperature_makes_the_labels_likeliest() -> None:
+    # Right three times in four with odds of e^4: the temperature makes them 3 : 1, so 4 / ln 3 = 3.64.
+    outputs = output_of([[0.0, 4.0]] * 4)
+    fitted = fit_calibration(outputs, reds("red", "red", "red", "blue"), CONFIG)
+    assert fitted.temperatures["colour"]["text"] == pytest.approx(
+        4 / np.log(3), rel=0.02
+    )  # the grid's step is 2 %
+    shares = fitted.probabilities("colour", "text", np.array([0.0, 4.0], dtype=np.float32))
+    assert shares[1] == pytest.approx(0.75, abs=0.01)
+
+
+def test_no_labels_fit_no_temperature() -> None:
+    assert fit_calibration(output_of([[0.0, 4.0]] * 2), reds(None, None), CONFIG) == Calibration()
+
+
+def test_rows_with_an_empty_cell_are_not_counted_and_unknown_labels_are_wrong() -> None:
+    outputs = output_of([[0.0, 4.0]] * 4)
+    figures = measure(outputs, reds("red", None, "green", "red"), CONFIG)
+    assert figures["text"]["colour"]["count"] == 3
+    assert figures["text"]["colour"]["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_a_head_without_any_label_has_no_figures() -> None:
+    assert measure(output_of([[0.0, 4.0]]), reds(None), CONFIG) == {"text": {}}
+
+
+def test_equal_texts_are_equally_right_in_retrieval() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    records = [Record(row=i, id=str(i), texts=(text,)) for i, text in enumerate(("a", "a", "b"))]
+    images = vectors[[1, 0, 2]]  # the images of the two equal texts are exchanged
+    outputs = {
+        name: SubsetOutput(np.arange(3), {}, found)
+        for name, found in (("text", vectors), ("image", images), ("image+text", vectors))
+    }
+    assert measure(outputs, records, CONFIG)["image+text"]["retrieval"]["text_to_image"]["r@1"] == 1

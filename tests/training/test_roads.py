@@ -1,0 +1,75 @@
+"""Serving and training make the same arrays of the same file and the same text."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.payload import Inputs
+from app.served import Model
+from models.config import ImagePreprocessing, Preprocessing, TextPreprocessing
+from models.decode import ImageLimits
+from models.manifest import Columns, read_manifest
+from models.predictor import Predictor
+from models.preprocess import Preprocessors
+from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_tokenizer
+from training.data import load_pairs, prepare_pixels, prepare_texts
+from training.evaluate import prepare
+
+FILES = sorted(SAMPLES.glob("images/*.png"))[::12]
+
+
+def served(preprocessing: Preprocessing) -> Model:
+    """The service's model, but for an engine."""
+    config = tiny_checkpoint().config.model_copy(update={"preprocessing": preprocessing})
+    return Model(Predictor(config, Preprocessors(preprocessing, tiny_tokenizer()), engine=None))  # type: ignore[arg-type]
+
+
+def serve(model: Model, image: bytes | None = None, text: str | None = None) -> dict[str, dict[str, np.ndarray]]:
+    sample = model.decode(Inputs(image=image, text=text), ImageLimits())
+    return model.predictor.prepare(sample).arrays
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo that is decoded at a fraction of its size."""
+    path = tmp_path_factory.mktemp("large") / "photo.jpg"
+    path.write_bytes(image_file(picture(0, 1500, 1100), "JPEG", quality=85))
+    return path
+
+
+@pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
+@pytest.mark.parametrize("side_px", [48, 64, 224])
+def test_pixels_are_the_same_on_both_roads(resize: str, side_px: int, large: Path) -> None:
+    preprocessing = Preprocessing(image=ImagePreprocessing(side_px=side_px, resize=resize))
+    model = served(preprocessing)
+    assert len(FILES) >= 15
+    trained = prepare_pixels([*FILES, large], preprocessing)
+    for path, pixels in zip([*FILES, large], trained, strict=True):
+        np.testing.assert_array_equal(serve(model, image=path.read_bytes())["image"]["pixels"], pixels)
+
+
+def test_token_ids_are_the_same_on_both_roads() -> None:
+    preprocessing = Preprocessing(text=TextPreprocessing(max_tokens=6))
+    columns = Columns(text=("name_en", "name_fr"))
+    pairs = load_pairs(SAMPLES / "emoji.csv", columns, seed=0, val=0.1, test=0.1)
+    trained = prepare_texts(pairs, Preprocessors(preprocessing, tiny_tokenizer()))
+    model = served(preprocessing)
+    for record, captions in list(zip(pairs.records, trained, strict=True))[::7]:
+        assert len(captions) == len(record.texts) == 2
+        for text, ids in zip(record.texts, captions, strict=True):
+            np.testing.assert_array_equal(serve(model, text=text)["text"]["ids"], ids)
+
+
+def test_evaluation_shows_a_record_as_the_service_would(large: Path) -> None:
+    preprocessing = Preprocessing(image=ImagePreprocessing(side_px=64), text=TextPreprocessing(max_tokens=6))
+    model = served(preprocessing)
+    manifest = large.parent / "pairs.csv"
+    manifest.write_text("image,name\nphoto.jpg,a red star\n")
+    (record,) = read_manifest(manifest, Columns(image="image", text="name"))
+    evaluated = prepare(model.predictor, record).arrays
+    expected = serve(model, image=large.read_bytes(), text="a red star")
+    assert set(evaluated) == set(expected) == {"image", "text"}
+    for modality, arrays in expected.items():
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(evaluated[modality][name], value)
