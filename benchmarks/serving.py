@@ -58,7 +58,8 @@ def ceiling(service: Service, pairs: list[Pair], seconds: float, workers: int) -
         index = worker
         while time.perf_counter() < stop:
             pair = pairs[index % len(pairs)]
-            example = model.predictor.prepare(model.decode(Inputs(image=pair.image, text=pair.text), ImageLimits()))
+            inputs = Inputs(image=pair.image, text=pair.text)
+            example = model.predictor.prepare(model.decode(inputs, ImageLimits()))
             [prediction] = model.predictor.predict([example])
             gallery.search(prediction.embedding_E, target="fused", top_k=5)
             counts[worker] += 1
