@@ -2,6 +2,7 @@
 
 Pure ASGI and outermost: it also answers the exceptions that nobody foresaw, so that they carry the id too."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -13,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.batching import ClosedError
 from app.errors import log_failure, logged_path, problem_response
 from app.metrics import Metrics
 
@@ -102,6 +104,10 @@ class TelemetryMiddleware:
             await self.app(scope, counted, send_with_headers)
         except ClientDisconnect:
             return  # nobody is left to answer
+        except asyncio.CancelledError:  # the server's time to stop is over
+            if trace.status is not None:
+                raise
+            await problem_response(ClosedError(), trace.request_id)(scope, receive, send_with_headers)
         except Exception as error:  # the last resort
             log_failure(error, scope, trace.request_id)
             if trace.status is not None:
