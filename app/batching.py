@@ -126,9 +126,10 @@ class Batcher(Generic[In, Out]):
             self._changed.notify_all()
         for job in left:
             _settle(job.future, ClosedError())
+        end = perf_counter() + _JOIN_SECONDS
         for thread in self._threads:
             if thread.ident is not None:
-                await asyncio.to_thread(thread.join, _JOIN_SECONDS)
+                await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
 
     def num_waiting(self) -> int:
         """Items in the queue."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,12 +59,16 @@ class Client(threading.Thread):
     def __init__(self, port: int) -> None:
         super().__init__()
         self.port, self.statuses, self.lost = port, [], []
-        self.closed_in_order = False
+        self.closed_in_order = False  # by the server, which said so
         self.sent = threading.Event()
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         connection.connect()
+        with closing(connection):
+            self.ask(connection)
+
+    def ask(self, connection: http.client.HTTPConnection) -> None:
         while not self.closed_in_order:
             try:
                 connection.request("POST", "/predict", BODY, HEADERS)
@@ -128,6 +132,7 @@ def test_from_the_signal_on_nothing_new_is_taken_and_an_open_connection_hears_50
         client.join(10)
         assert (client.statuses, client.lost) == ([200], [])
         assert running.wait(10) == 0
+        probe.close()
 
 
 def test_an_answer_that_takes_too_long_does_not_keep_the_process(tmp_path: Path) -> None:
