@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse
 from app import __version__
 from app.auth import KeyMiddleware
 from app.errors import add_error_handlers
+from app.intake import IntakeMiddleware
 from app.loading import load_service
 from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
@@ -78,3 +79,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
         )
     app.add_middleware(TelemetryMiddleware, metrics=app.state.metrics, root_path=settings.root_path)
+    app.add_middleware(
+        IntakeMiddleware, max_body_bytes=settings.max_body_bytes, max_pending_bytes=settings.max_pending_bytes
+    )

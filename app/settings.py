@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(4, ge=1, le=1024, description="Waiting items that one forward pass takes.")
     max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
     max_body_bytes: int = Field(32_000_000, ge=1024, description="Largest request body, in bytes.")
+    max_pending_bytes: int = Field(
+        256_000_000, ge=1024, description="Bytes of all bodies held at once, before requests are refused (429)."
+    )
+    max_json_values: int = Field(
+        1_000_000, ge=16, description="Most values in a JSON body, counted as commas and brackets."
+    )
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")

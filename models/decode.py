@@ -4,6 +4,7 @@ Knows Pillow and its rogues; knows nothing of a network but the side that it wan
 
 import ctypes
 import functools
+import importlib
 import io
 import logging
 import re
@@ -211,7 +212,7 @@ def _silence() -> None:
     """Keep Pillow from logging what is in a file, and libtiff from writing to stderr. The answer says it all."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(importlib.import_module("PIL._imaging").__file__).TIFFSetErrorHandler
     except (OSError, AttributeError):  # another build of Pillow: noise, no harm
         return
     set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
