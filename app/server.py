@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 
@@ -99,16 +100,31 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
         ws="none",
+        http=_protocol(),
     )
-    if not (is_loopback(settings.host) or settings.keys):
-        _LOG.warning(
-            "Other machines reach %s, and no API key is set: whoever reaches it may ask, and only this machine "
-            "may write. Set INTERMODAL_API_KEYS and INTERMODAL_REQUIRE_KEY, or listen on 127.0.0.1.",
-            settings.host,
-        )
+    warn_if_open(settings)
     port = listener.getsockname()[1]
     progress("Warming up")
     _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Log a warning where other machines may ask without a key."""
+    if not (is_loopback(settings.host) or settings.keys):
+        _LOG.warning(
+            "Other machines reach %s, and no API key is set: whoever reaches it may ask, and %s. "
+            "Set INTERMODAL_API_KEYS and INTERMODAL_REQUIRE_KEY, or listen on 127.0.0.1.",
+            settings.host,
+            "write" if settings.require_key == "none" else "only this machine may write",
+        )
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    try:
+        from app.protocol import HeadLimits
+    except ImportError:  # no httptools for this platform; h11 bounds the length of heads itself
+        return "h11"
+    return HeadLimits
 
 
 def _invitation(service: Service, port: int) -> str:
