@@ -21,7 +21,7 @@ class HeadLimits(HttpToolsProtocol):
     """An HTTP connection whose heads are bounded in length and time. Faults in one are problems, as elsewhere."""
 
     _head_bytes = 0
-    _num_heads = 0
+    _num_ends = 0  # of heads and of messages
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -37,9 +37,9 @@ class HeadLimits(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head."""
-        num_heads = self._num_heads
+        num_ends = self._num_ends
         super().data_received(data)
-        if not self._in_head or self._num_heads != num_heads or self.transport.is_closing():
+        if not self._in_head or self._num_ends != num_ends or self.transport.is_closing():
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -49,7 +49,7 @@ class HeadLimits(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
-        self._num_heads += 1
+        self._num_ends += 1
         self._in_head = False
         self._unset_head_timer()
         super().on_headers_complete()
@@ -57,6 +57,7 @@ class HeadLimits(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Go on to the next head."""
         super().on_message_complete()
+        self._num_ends += 1
         self._in_head, self._head_bytes = True, 0
 
     def send_400_response(self, msg: str) -> None:

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         256_000_000, ge=1024, description="Bytes of all bodies held at once, before requests are refused (429)."
     )
     max_json_values: int = Field(
-        1_000_000, ge=16, description="Most values in a JSON body, counted as commas and brackets."
+        250_000, ge=16, description="Most values in a JSON body, counted as commas and brackets."
     )
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")

@@ -1,17 +1,22 @@
-"""`python -m benchmarks.fuzz [--images N] [--seed S]`: damaged images through the decoder.
+"""`python -m benchmarks.fuzz [--images N] [--bodies N] [--seed S]`: damaged images and bodies, in process.
 
-What must hold: nothing but an InputError comes out, none takes 2 s, and memory does not grow after warm-up.
+What must hold: what comes out is answered with a 4xx, none takes 2 s, and memory does not grow after warm-up.
 tests/hostile/test_fuzz.py asserts the same of 10,000."""
 
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+from app.body import parse_image, parse_json
+from app.errors import status_of
+from app.form import parse_form
+from app.payload import read_batch, read_predict, read_search
+from app.settings import Settings
 from models.decode import ImageLimits, decode_image
-from models.errors import InputError
 from tests.hostile import corpus
 
 LIMITS = ImageLimits()
@@ -35,37 +40,70 @@ def resident_mb() -> float:
     return pages * 4096 / 1e6
 
 
-def fuzz(count: int, seed: int = corpus.SEED) -> Outcome:
+def fuzz_images(count: int, seed: int = corpus.SEED) -> Outcome:
     """Decode `count` damaged images."""
+    return _run(
+        corpus.mutations(corpus.intact(), count, seed),
+        count,
+        lambda _, data: decode_image(data, side_px=32, limits=LIMITS),
+    )
+
+
+def fuzz_bodies(count: int, seed: int = corpus.SEED) -> Outcome:
+    """Parse and check `count` damaged bodies of /predict, /predict/batch and a search."""
+    settings = Settings()
+
+    def parse(name: str, data: bytes) -> object:
+        kind = name.split()[1]
+        if kind == "form":
+            return read_predict(parse_form(data, corpus.FORM_TYPE), settings)
+        if kind == "query":
+            return read_predict(parse_image(b"image", data.decode("latin-1")), settings)
+        read = {"json": read_predict, "batch": read_batch, "search": read_search}[kind]
+        return read(parse_json(data, settings.max_json_values), settings)
+
+    return _run(corpus.mutations(corpus.bodies(), count, seed), count, parse)
+
+
+def _run(cases: Iterable[tuple[str, bytes]], count: int, attack: Callable[[str, bytes], object]) -> Outcome:
     outcome = Outcome()
-    for number, (name, data) in enumerate(corpus.mutations(corpus.intact(), count, seed)):
+    for number, (name, data) in enumerate(cases):
         if number == int(count * WARM_UP):
             outcome.warm_mb = resident_mb()
         start = perf_counter()
         try:
-            decode_image(data, side_px=32, limits=LIMITS)
-            outcome.counts["decoded"] += 1
-        except InputError as error:
+            attack(name, data)
+            outcome.counts["accepted"] += 1
+        except Exception as error:
             outcome.counts[type(error).__name__] += 1
-        except BaseException as error:  # whatever it is, it is a find
-            outcome.failures.append(f"{name}: {error!r}")
+            if status_of(error) >= 500:
+                outcome.failures.append(f"{name}: {error!r}")
         outcome.slowest = max(outcome.slowest, (perf_counter() - start, name))
     outcome.end_mb = resident_mb()
     return outcome
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description="Fuzz the image decoder.")
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=corpus.SEED)
-    options = parser.parse_args()
+def _report(what: str, count: int, seed: int, fuzz: Callable[[int, int], Outcome]) -> bool:
     start = perf_counter()
-    outcome = fuzz(options.images, options.seed)
-    print(f"{options.images:,} images in {perf_counter() - start:.0f} s: {dict(outcome.counts)}")
+    outcome = fuzz(count, seed)
+    print(f"{count:,} {what} in {perf_counter() - start:.0f} s: {dict(outcome.counts)}")
     print(f"slowest {outcome.slowest[0] * 1000:.0f} ms ({outcome.slowest[1]})")
     print(f"memory {outcome.warm_mb:.0f} MB after a fifth, {outcome.end_mb:.0f} MB at the end")
     print("\n".join(outcome.failures) or "no failure")
-    return int(bool(outcome.failures))
+    return not outcome.failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fuzz", description="Fuzz decoder and parsers."
+    )
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--bodies", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=corpus.SEED)
+    options = parser.parse_args()
+    images = _report("images", options.images, options.seed, fuzz_images)
+    bodies = _report("bodies", options.bodies, options.seed, fuzz_bodies)
+    return int(not (images and bodies))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 All of it is made by real encoders from fixed seeds, when it is asked for."""
 
+import base64
 import functools
 import io
+import json
 import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
@@ -73,6 +76,27 @@ def intact() -> dict[str, bytes]:
         files[f"{form} of four"] = encode(picture("RGB"), form, save_all=True, append_images=frames)
     files["BMP RLE8"] = bmp_rle(40, 30, b"".join(b"\x28" + bytes([row]) + b"\0\0" for row in range(30)) + b"\0\1")
     return files
+
+
+FORM_TYPE = "multipart/form-data; boundary=X"
+
+
+def bodies() -> dict[str, bytes]:
+    """Bodies that are accepted; the first word says by what."""
+    image = encode(picture("RGB", 8, 8), "PNG")
+    where = {"or": [{"labels.colour": {"in": ["red", "blue"]}}, {"not": {"metadata.year": {"gte": 2015}}}]}
+    fields = {"text": "größe ☃", "top_k": 3, "num_labels": 0, "retrieve": True, "filter": where}
+    item = {"image": base64.b64encode(image).decode(), **fields}
+    parts = [b'name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n' + image]
+    parts += [f'name="{name}"\r\n\r\n{json.dumps(value)}'.encode() for name, value in fields.items()]
+    head = b"--X\r\nContent-Disposition: form-data; "
+    return {
+        "json": json.dumps(item).encode(),
+        "batch": json.dumps({"items": [item, {"text": "red"}, {}]}).encode(),
+        "search": json.dumps({"vector": [0.5, 1, -2e3], "target": "image", "min_score": 0.1}).encode(),
+        "form": b"".join(head + part + b"\r\n" for part in parts) + b"--X--\r\n",
+        "query": urlencode({name: json.dumps(value) for name, value in fields.items()}).encode(),
+    }
 
 
 def mutations(files: dict[str, bytes], count: int, seed: int = SEED) -> Iterator[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.fuzz import fuzz
+from benchmarks.fuzz import fuzz_images
 from models.decode import ImageLimits, decode_image
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 from tests.hostile import corpus
@@ -96,7 +96,7 @@ def test_the_head_of_a_file_alone_is_called_broken_and_not_unknown() -> None:
 
 
 def test_ten_thousand_damaged_images_raise_only_input_errors() -> None:
-    outcome = fuzz(int(os.environ.get("FUZZ_IMAGES", "10000")))
+    outcome = fuzz_images(int(os.environ.get("FUZZ_IMAGES", "10000")))
     assert outcome.failures == []
     assert outcome.slowest[0] < LONGEST_SECONDS, outcome.slowest
     assert outcome.end_mb - outcome.warm_mb < 100  # one image of 50 megapixels leaves some 30 in Pillow's arena
@@ -105,8 +105,8 @@ def test_ten_thousand_damaged_images_raise_only_input_errors() -> None:
 def test_nothing_is_written_to_stderr_or_logged_for_a_broken_file() -> None:
     program = (
         "import logging; logging.basicConfig(level=logging.INFO)\n"
-        "from benchmarks.fuzz import fuzz\n"
-        "assert not fuzz(1500).failures"
+        "from benchmarks.fuzz import fuzz_images\n"
+        "assert not fuzz_images(1500).failures"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
