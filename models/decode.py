@@ -172,7 +172,8 @@ _FIRST_PRIVATE_TAG = 0x8000
 _TIFF_BYTES = (1, 2, 6, 7)
 """Types of tags that stay bytes: BYTE, ASCII, SBYTE, UNDEFINED."""
 _MAGIC = re.compile(rb"\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|" + _TIFF.pattern, re.DOTALL)
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+# No repetition: fill bytes (many FF before a marker) would make the search quadratic.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 
 
 def _check_jpeg(data: bytes, field: str) -> None:

@@ -289,6 +289,7 @@ def bombs(size_bytes: int) -> dict[str, bytes]:
         "GIF of application data": gif(8, 8, b"!\xff\x0bNETSCAPE2.0\0" * (size_bytes // 15) + gif_frame(8, 8)),
         "JPEG of empty segments": one[:2] + b"\xff\xe5\x00\x02" * (size_bytes // 4) + one[2:],
         "JPEG of fill bytes": one[:2] + b"\xff" * size_bytes + one[2:],
+        "JPEG that ends in fill bytes": one[:2] + b"\xff" * size_bytes,
         "JPEG of comments": one[:2] + b"\xff\xfe\x00\x02" * (size_bytes // 4) + one[2:],
         "JPEG of Exif": one[:2] + b"\xff\xe1\x00\x08Exif\0\0" * (size_bytes // 10) + one[2:],
         "JPEG of ICC": one[:2] + (b"\xff\xe2\x00\x10ICC_PROFILE\0\x01\x01") * (size_bytes // 18) + one[2:],
