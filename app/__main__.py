@@ -1,7 +1,9 @@
-"""`python -m app [serve] [--flags]`: serve trained models over HTTP."""
+"""`python -m app [serve] [--flags]`: serve trained models over HTTP. `hash-key`: what to set for an API key."""
 
+import getpass
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,17 +15,23 @@ if TYPE_CHECKING:
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+_SHORT_BYTES = 20
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal. Returns the process's exit status: 2 for a setting that cannot be used."""
-    from app.settings import load_settings
+    if arguments[:1] == ["hash-key"]:
+        return _hash_key(arguments[1:])
+    from app.logs import configure_logs
+    from app.settings import load_settings, unknown_variables
     from models.errors import ConfigError, IntermodalError
     from retrieval.errors import RetrievalError
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = load_settings(arguments[1:] if arguments[:1] == ["serve"] else arguments, os.environ)
-        logging.getLogger().setLevel(settings.log_level.upper())
+        settings = load_settings(arguments[1:] if arguments[:1] == ["serve"] else arguments)
+        configure_logs(settings.log_level, settings.log_format)
+        for warning in unknown_variables(os.environ):
+            logging.getLogger(__name__).warning(warning)
         _serve(settings)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -35,11 +43,35 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: "Settings") -> None:
+    # The server has a handler of its own. Before that nothing is under way; and process 1 of a container
+    # would not hear the signal at all without a handler.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from app.loading import load_service
     from app.server import bind, serve
 
     with bind(settings) as listener:
         serve(load_service(settings, _say), listener, _say)
+
+
+def _hash_key(arguments: Sequence[str]) -> int:
+    """Print the hash of the key on stdin's first line; with --generate, a new key and its hash."""
+    from app.keys import hash_key, make_key
+
+    if list(arguments) == ["--generate"]:
+        key = make_key()
+        print(f"key:  {key}\nhash: {hash_key(key.encode())}")
+        return 0
+    if arguments:
+        print("usage: python -m app hash-key [--generate]  (reads a key from stdin)", file=sys.stderr)
+        return 2
+    given = getpass.getpass("Key: ").encode() if sys.stdin.isatty() else sys.stdin.buffer.readline()
+    if not (given := given.strip()):
+        print("No key on stdin. Make one: python -m app hash-key --generate", file=sys.stderr)
+        return 2
+    if len(given) < _SHORT_BYTES:
+        print("This key is short, and could be guessed. Make one with --generate.", file=sys.stderr)
+    print(hash_key(given))
+    return 0
 
 
 def _say(line: str) -> None:

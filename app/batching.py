@@ -16,6 +16,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 _LOG = logging.getLogger(__name__)
+_JOIN_SECONDS = 5  # for a batch that runs; a worker that hangs must not keep the process from ending
 _MEMORY = 0.9  # share of the old estimate of an item's cost that a new measurement leaves
 
 
@@ -70,7 +71,12 @@ class Batcher(Generic[In, Out]):
         self._run = run
         self._max_batch_items = max_batch_items
         self._max_queue_items = max_queue_items
+        self.on_batch: Callable[[int], object] = _ignore
+        """Takes the number of items before each call of `run`, in a worker's thread."""
+        self.on_refusal: Callable[[], object] = _ignore
+        """Called for each item that a full queue refuses."""
         self._waiting: deque[_Job[In, Out]] = deque()
+        self._running_since: dict[int, float] = {}
         self._changed = threading.Condition()
         self._num_idle = 0
         self._closed = True
@@ -105,13 +111,14 @@ class Batcher(Generic[In, Out]):
             if len(self._waiting) >= self._max_queue_items:
                 self._drop_cancelled()
             if len(self._waiting) >= self._max_queue_items:
+                self.on_refusal()
                 raise QueueFullError(self._retry_after_seconds())
             self._waiting.append(job)
             self._changed.notify()
         return await job.future
 
     async def close(self) -> None:
-        """Refuse new items, fail those that still wait, and let running batches end."""
+        """Refuse new items, fail those that still wait, and let running batches end, unless they hang."""
         with self._changed:
             self._closed = True
             left = list(self._waiting)
@@ -119,9 +126,18 @@ class Batcher(Generic[In, Out]):
             self._changed.notify_all()
         for job in left:
             _settle(job.future, ClosedError())
+        end = perf_counter() + _JOIN_SECONDS
         for thread in self._threads:
             if thread.ident is not None:
-                await asyncio.to_thread(thread.join)
+                await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
+
+    def num_waiting(self) -> int:
+        """Items in the queue."""
+        return len(self._waiting)
+
+    def longest_run_seconds(self) -> float:
+        """How long the oldest of the batches that are being run has been; a worker that hangs shows here."""
+        return perf_counter() - min(self._running_since.copy().values(), default=perf_counter())
 
     def _drop_cancelled(self) -> None:
         alive = [job for job in self._waiting if not job.future.done()]
@@ -134,8 +150,10 @@ class Batcher(Generic[In, Out]):
 
     def _work(self) -> None:
         while jobs := self._take():
-            start = perf_counter()
+            start = self._running_since[threading.get_ident()] = perf_counter()
+            self.on_batch(len(jobs))
             results = self._results([job.item for job in jobs])
+            del self._running_since[threading.get_ident()]
             self._measure(len(jobs), perf_counter() - start)
             settled = [
                 (job.future, result if isinstance(result, Exception) else (result, start - job.arrived))
@@ -178,6 +196,10 @@ class Batcher(Generic[In, Out]):
         per_item = seconds / num_items
         old = self._seconds_per_item or per_item
         self._seconds_per_item = _MEMORY * old + (1 - _MEMORY) * per_item
+
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 def _settle(future: "asyncio.Future[tuple[Out, float]]", result: tuple[Out, float] | Exception) -> None:

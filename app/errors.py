@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +34,10 @@ class NotReadyError(Exception):
     """The service starts, stops or is broken."""
 
 
+class UnauthorizedError(Exception):
+    """No API key, or not a known one. The message quotes neither."""
+
+
 class SlowBodyError(Exception):
     """The client did not send its body in time."""
 
@@ -40,6 +45,7 @@ class SlowBodyError(Exception):
 # The first class that fits decides, so a class stands before its base.
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (MalformedError, 400),
+    (UnauthorizedError, 401),
     (NotFoundError, 404),
     (SlowBodyError, 408),
     (TooLargeError, 413),
@@ -94,6 +100,8 @@ def problem_response(error: Exception, request_id: str) -> Response:
     """The answer to a request that failed with `error`."""
     problem = problem_of(error, request_id)
     headers: dict[str, str] = dict((error.headers or {}) if isinstance(error, HTTPException) else {})
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="intermodal"'
     if isinstance(error, QueueFullError):
         headers["Retry-After"] = str(error.retry_after_seconds)
     # ASCII only: a detail may quote a lone surrogate, which has no UTF-8.
@@ -102,7 +110,14 @@ def problem_response(error: Exception, request_id: str) -> Response:
 
 def log_failure(error: Exception, scope: Mapping[str, Any], request_id: str) -> None:
     """Log an exception that nobody foresaw, with its traceback and the request that it broke."""
-    _LOG.error("request %s: %s %s failed", request_id, scope["method"], scope["path"], exc_info=error)
+    fields = {"method": scope["method"], "path": logged_path(scope)}
+    _LOG.error("request %s failed", request_id, exc_info=error, extra={"fields": fields})
+
+
+def logged_path(scope: Mapping[str, Any]) -> str:
+    """The path as it was sent, percent-encoded, cut to 200 characters. Not the query, which may hold a text."""
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.partition(b"?")[0].decode("ascii", "backslashreplace")[:200]
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -80,7 +80,7 @@ class FieldReader:
         self._settings = settings
         for name in fields.values:
             if name not in allowed:
-                near = difflib.get_close_matches(name, allowed, n=1)
+                near = difflib.get_close_matches(name[:100], allowed, n=1)  # of a long one, it takes seconds
                 hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(allowed)}."
                 raise InputError(name[:100], f"unknown field here. {hint}")
 

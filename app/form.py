@@ -1,5 +1,6 @@
 """A multipart form to raw fields. Knows parts and their headers; knows no field by name."""
 
+import logging
 from collections.abc import Callable
 
 from python_multipart.exceptions import FormParserError
@@ -7,6 +8,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import MalformedError
 from app.fields import MAX_FIELDS, File, RawFields, single
+
+# It warns of every broken form, and quotes from it; the answer says what is wrong.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def parse_form(body: bytes, content_type: str) -> RawFields:

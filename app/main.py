@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from app import __version__
+from app.auth import KeyMiddleware
 from app.errors import add_error_handlers
+from app.intake import IntakeMiddleware
 from app.loading import load_service
+from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
-from app.routes import embed, galleries, health, models, predict
+from app.routes import embed, galleries, health, metrics, models, predict
 from app.service import Service
-from app.settings import Settings, load_settings
+from app.settings import Settings, load_settings, split
 from app.telemetry import TelemetryMiddleware
 
 
@@ -35,6 +39,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = app.state.service = await asyncio.to_thread(load, settings)
+        app.state.metrics.watch(service)
         try:
             await service.start()
             yield
@@ -48,7 +53,8 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
     )
-    for module in (predict, embed, galleries, models, health):
+    app.state.metrics = Metrics()
+    for module in (predict, embed, galleries, models, health, metrics):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
@@ -56,5 +62,23 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
         return RedirectResponse(f"{settings.root_path}/docs")
 
     add_error_handlers(app)
-    app.add_middleware(TelemetryMiddleware, root_path=settings.root_path)
+    _add_middleware(app, settings)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last added is outermost: a browser's preflight carries no key, and is answered before one is asked."""
+    if settings.require_key == "all":
+        app.add_middleware(KeyMiddleware, keys=settings.keys)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=split(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+        )
+    app.add_middleware(TelemetryMiddleware, metrics=app.state.metrics, root_path=settings.root_path)
+    app.add_middleware(
+        IntakeMiddleware, max_body_bytes=settings.max_body_bytes, max_pending_bytes=settings.max_pending_bytes
+    )

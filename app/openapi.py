@@ -112,8 +112,13 @@ JPEG_RESPONSES: dict[int | str, Schema] = {
     304: {"description": "Not changed since the version with the ETag in If-None-Match"},
 }
 
+METRICS_RESPONSES: dict[int | str, Schema] = {
+    200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}},
+}
+
 _PROBLEMS = {
     400: "Malformed: not what the content type says",
+    401: "No API key, or not a known one",
     404: "No such model, gallery or item",
     405: "Not for this method",
     408: "The body came too slowly",

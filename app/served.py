@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from app.errors import NotFoundError
 from app.payload import Inputs
-from models.decode import ImageLimits, decode_image
+from models.decode import decode_image
+from models.image_guards import ImageLimits
 from models.predictor import Prediction, Predictor
 from models.sample import Sample
 from retrieval.gallery import Gallery, Match

@@ -1,17 +1,25 @@
 """One process that serves until it is told to stop, and says on its last line how to be used."""
 
+import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 
+from app.auth import is_loopback
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
 from models.errors import ConfigError
+
+_LOG = logging.getLogger(__name__)
+_LINGER_SECONDS = 1.0  # in which an open connection may bring a request that was under way at the signal
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "images" / "running-shoe.png"
 
@@ -37,7 +45,7 @@ def bind(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Is not ready from the moment that it is told to stop, though open requests are still answered."""
+    """Is not ready from the moment that it is told to stop, though what it has accepted is still answered."""
 
     def __init__(self, config: uvicorn.Config, service: Service, when_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -46,13 +54,36 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._when_ready()
+        if not self.should_exit:
+            self._when_ready()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        """Stop; at a second Ctrl-C, at once. In place of uvicorn's, which ends with the signal and not with 0."""
+        if self.should_exit:
+            self.force_exit = self.force_exit or sig == signal.SIGINT
+            return
         self._service.draining = True
-        super().handle_exit(sig, frame)
-        # uvicorn would raise the signal again once drained, and a clean stop would end as a failure.
-        self._captured_signals.clear()
+        for headers in (self.config.encoded_headers, self.server_state.default_headers):
+            headers.append((b"connection", b"close"))  # so that a client's next request goes elsewhere
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port; linger for what open connections still bring; then uvicorn's shutdown.
+
+        Without lingering, a request that is sent just as its idle connection is closed would be lost.
+        """
+        start = perf_counter()
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        limit_seconds = self.config.timeout_graceful_shutdown or 0
+        end = start + min(_LINGER_SECONDS, limit_seconds)
+        # Polled, as uvicorn does: connections announce nothing.
+        while self.server_state.connections and not self.force_exit and perf_counter() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        self.config.timeout_graceful_shutdown = max(0, round(limit_seconds - (perf_counter() - start)))
+        await super().shutdown(sockets)
 
 
 def serve(service: Service, listener: socket.socket, progress: Callable[[str], None]) -> None:
@@ -65,12 +96,35 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
         ws="none",
+        http=_protocol(),
     )
+    warn_if_open(settings)
     port = listener.getsockname()[1]
     progress("Warming up")
     _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Log a warning where other machines may ask without a key."""
+    if not (is_loopback(settings.host) or settings.keys):
+        _LOG.warning(
+            "Other machines reach %s, and no API key is set: whoever reaches it may ask, and %s. "
+            "Set INTERMODAL_API_KEYS and INTERMODAL_REQUIRE_KEY, or listen on 127.0.0.1.",
+            settings.host,
+            "write" if settings.require_key == "none" else "only this machine may write",
+        )
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    try:
+        from app.protocol import HeadLimits
+    except ImportError:  # no httptools for this platform; h11 bounds the length of heads itself
+        return "h11"
+    return HeadLimits
 
 
 def _invitation(service: Service, port: int) -> str:

@@ -5,9 +5,10 @@
 Both arrows run in worker threads, off the event loop. Knows nothing of HTTP."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.served import Answer, Model
 from app.settings import Settings
 from models.batch import Example
-from models.decode import ImageLimits
 from models.errors import InputError
+from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
 from models.sample import Sample
 from retrieval.errors import QueryError
@@ -70,6 +71,11 @@ class Service:
             max_queue_items=settings.max_queue_items,
         )
 
+    @property
+    def queues(self) -> Mapping[str, Batcher[Any, Any]]:
+        """The queues by name, for whoever counts."""
+        return {"decode": self._decoder, "forward": self._forward}
+
     async def start(self) -> None:
         """Start the workers and run one real inference for each model.
 
@@ -89,15 +95,21 @@ class Service:
         await self._forward.close()
 
     async def ready(self) -> bool:
-        """Whether requests should come here. After a failure of the engine, one more inference decides."""
+        """Whether requests should come here. After a failure of the engine, one more inference decides.
+
+        Not where the engine hangs: where one forward pass takes longer than a request may.
+        """
+        limit_seconds = self.settings.request_timeout_seconds
         if self._engine_failed and not self.draining:
             try:
-                await self._warm_up(self.models[0])
+                async with asyncio.timeout(limit_seconds):
+                    await self._warm_up(self.models[0])
             except QueueFullError:
                 pass
             except Exception:  # any reason is reason enough
                 return False
-        return self.started and not self.draining and not self._engine_failed
+        hangs = self._forward.longest_run_seconds() > limit_seconds
+        return self.started and not (self.draining or self._engine_failed or hangs)
 
     def model(self, name: str | None = None, version: str | None = None) -> Model:
         """The model of that name (default: the default model) and version (default: the first named).

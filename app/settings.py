@@ -3,20 +3,24 @@
 Units stand in names. A wrong value is refused at start, with the remedy."""
 
 import difflib
+import ipaddress
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.cores import usable_cores
+from app.keys import Keys, parse_keys, read_entries
 from models.errors import ConfigError
 
 PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"
 MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
+ORIGIN_PATTERN = r"https?://[^\s,/*]+"
 _LOG = logging.getLogger(__name__)
 
 
@@ -25,6 +29,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
+        env_ignore_empty=True,  # compose passes a variable on as an empty one
         frozen=True,
         extra="forbid",
         cli_prog_name=PROGRAM,
@@ -36,6 +41,21 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     root_path: str = Field("", description="Path under which a proxy serves this, e.g. /intermodal.")
+    forwarded_allow_ips: str = Field(
+        "", description="Proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, or *."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=rf"^\s*(\*|{ORIGIN_PATTERN}(\s*,\s*{ORIGIN_PATTERN})*)?\s*$",
+        description="Sites whose pages may ask, e.g. https://shop.example,http://localhost:3000, or *.",
+    )
+    api_keys: str = Field(
+        "", repr=False, description="SHA-256 of each API key (python -m app hash-key), or name:SHA-256, by commas."
+    )
+    api_keys_file: Path | None = Field(None, description="File with more of them, one a line.")
+    require_key: Literal["writes", "all", "none"] = Field(
+        "writes", description="What needs a key: writes from other machines, all but /health, or none."
+    )
     checkpoints: Path = Field(Path("checkpoints"), description="Folder of trained models, <name>/<version>.")
     data: Path = Field(Path("data"), description="Folder for what the service keeps.")
     models: str = Field(
@@ -54,6 +74,12 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(4, ge=1, le=1024, description="Waiting items that one forward pass takes.")
     max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
     max_body_bytes: int = Field(32_000_000, ge=1024, description="Largest request body, in bytes.")
+    max_pending_bytes: int = Field(
+        256_000_000, ge=1024, description="Bytes of all bodies held at once, before requests are refused (429)."
+    )
+    max_json_values: int = Field(
+        250_000, ge=16, description="Most values in a JSON body, counted as commas and brackets."
+    )
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
@@ -67,17 +93,56 @@ class Settings(BaseSettings):
         "info", description="Least severe message logged."
     )
 
+    log_format: Literal["json", "text"] = Field("json", description="A line of the log, on stderr.")
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for part in split(value):
+            if part != "*":
+                ipaddress.ip_network(part)
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _hashes(cls, value: str) -> str:
+        parse_keys(value.split(","))
+        return value
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _file_of_hashes(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            parse_keys(read_entries(value))
+        return value
+
+    @model_validator(mode="after")
+    def _someone_may_ask(self) -> Self:
+        if self.require_key == "all" and not self.keys:
+            raise ValueError(
+                "INTERMODAL_REQUIRE_KEY (--require-key) is 'all', and there is no key. Make one with "
+                "python -m app hash-key --generate, and set INTERMODAL_API_KEYS to its hash."
+            )
+        return self
+
     @field_validator("root_path")
     @classmethod
     def _one_leading_slash(cls, value: str) -> str:
         stripped = value.strip("/")
         return f"/{stripped}" if stripped else ""
 
+    @cached_property
+    def keys(self) -> Keys:
+        """The API keys of both settings."""
+        return parse_keys(
+            [*self.api_keys.split(","), *(read_entries(self.api_keys_file) if self.api_keys_file else ())]
+        )
+
     @property
     def wanted_models(self) -> list[tuple[str, int | None]]:
         """The models to serve, as (name, version); None is the newest version. Empty: every model found."""
         wanted = []
-        for part in filter(None, (part.strip() for part in self.models.split(","))):
+        for part in split(self.models):
             name, _, version = part.partition("@")
             wanted.append((name, int(version) if version else None))
         return wanted
@@ -105,8 +170,13 @@ def load_settings(
     try:
         return Settings(_cli_parse_args=None if arguments is None else list(arguments))
     except ValidationError as error:
-        lines = [_explain(str(fault["loc"][0]), fault["msg"], fault["input"]) for fault in error.errors()]
+        lines = [_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
         raise ConfigError("\n".join(lines)) from None
+
+
+def split(value: str) -> list[str]:
+    """The parts of a list by commas, without blanks."""
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def flag(field: str) -> str:
@@ -114,10 +184,15 @@ def flag(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def _explain(field: str, message: str, value: object) -> str:
+def _explain(place: tuple[int | str, ...], message: str, value: object) -> str:
+    message = message.removeprefix("Value error, ").rstrip(".")
+    if not place:  # of several settings together, which the message names
+        return f"{message}."
+    field = str(place[0])
     known = Settings.model_fields.get(field)
     hint = "" if known is None else f" It is: {known.description}"
-    return f"{PREFIX}{field.upper()} ({flag(field)}) is {value!r}: {message}.{hint}"
+    shown = "not shown" if field == "api_keys" else repr(value)  # someone may have set a key itself
+    return f"{PREFIX}{field.upper()} ({flag(field)}) is {shown}: {message}.{hint}"
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

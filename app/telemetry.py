@@ -1,46 +1,73 @@
-"""What a request is known by and where its time went: X-Request-ID and Server-Timing.
+"""What a request is known by and where its time went: X-Request-ID, Server-Timing, a log line, the metrics.
 
 Pure ASGI and outermost: it also answers the exceptions that nobody foresaw, so that they carry the id too."""
 
+import asyncio
+import logging
 import re
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import log_failure, problem_response
+from app.batching import ClosedError
+from app.errors import log_failure, logged_path, problem_response
+from app.metrics import Metrics
 
 STAGES = ("read", "decode", "queue", "encode", "fuse", "search")
+_NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
+_PROBES = ("/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_LOG = logging.getLogger(__name__)
 
 
 class Timings:
     """Seconds by stage of one request. A batch's items run at once, so the longest of each stage counts."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
 
     def record(self, stage: str, seconds: float) -> None:
         """Note that one item spent `seconds` in one of STAGES."""
-        self._seconds[stage] = max(seconds, self._seconds.get(stage, 0.0))
+        self.seconds[stage] = max(seconds, self.seconds.get(stage, 0.0))
 
     def header(self) -> str:
         """The value of Server-Timing, in milliseconds; empty where nothing was recorded."""
-        return ", ".join(
-            f"{name};dur={self._seconds[name] * 1000:.2f}" for name in STAGES if name in self._seconds
-        )
+        return ", ".join(f"{name};dur={ms:.2f}" for name, ms in self.in_ms().items())
+
+    def in_ms(self) -> dict[str, float]:
+        """Milliseconds by stage, in the order of STAGES."""
+        return {name: round(self.seconds[name] * 1000, 2) for name in STAGES if name in self.seconds}
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is known of one request for the log. Never its payload."""
+
+    request_id: str
+    timings: Timings = field(default_factory=Timings)
+    started: float = field(default_factory=perf_counter)
+    num_bytes_in: int = 0
+    status: int | None = None
+    model: str | None = None
+    version: int | None = None
+    key: str | None = None
+    """The name of the API key that was given, where one was needed."""
 
 
 class TelemetryMiddleware:
-    """Puts `request_id` and `timings` into the request's state, and both into the answer's headers.
+    """Puts `request_id` and `trace` into the request's state; heads, logs and counts the answer.
 
     Also sets the path that a proxy serves under, which whoever writes addresses reads from the scope.
     """
 
-    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str = "") -> None:
         self.app = app
+        self._metrics = metrics
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,32 +75,72 @@ class TelemetryMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope["headers"])
-        timings = Timings()
+        trace = Trace(_request_id(scope["headers"]))
         if self._root_path:
             scope["root_path"] = self._root_path
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "timings": timings}
-        started = False
+        scope["state"] = {**scope.get("state", {}), "request_id": trace.request_id, "trace": trace}
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                await self._answer(scope, receive, send, trace)
+            finally:
+                self._finish(scope, trace)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, trace: Trace) -> None:
+        async def counted() -> Message:
+            message = await receive()
+            trace.num_bytes_in += len(message.get("body", b""))
+            return message
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
+                trace.status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                if value := timings.header():
+                headers["X-Request-ID"] = trace.request_id
+                if value := trace.timings.header():
                     headers["Server-Timing"] = value
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self.app(scope, counted, send_with_headers)
         except ClientDisconnect:
             return  # nobody is left to answer
+        except asyncio.CancelledError:  # the server's time to stop is over
+            if trace.status is not None:
+                raise
+            await problem_response(ClosedError(), trace.request_id)(scope, receive, send_with_headers)
         except Exception as error:  # the last resort
-            log_failure(error, scope, request_id)
-            if started:
+            log_failure(error, scope, trace.request_id)
+            if trace.status is not None:
                 raise  # the server cuts the connection, or a half answer would look whole
-            await problem_response(error, request_id)(scope, receive, send_with_headers)
+            await problem_response(error, trace.request_id)(scope, receive, send_with_headers)
+
+    def _finish(self, scope: Scope, trace: Trace) -> None:
+        seconds = perf_counter() - trace.started
+        status = trace.status or _NOBODY_LEFT
+        route = _route(scope)
+        self._metrics.answered(scope["method"], route, status, seconds, trace.timings.seconds)
+        # Probes come every few seconds, and say something only when they fail.
+        level = logging.DEBUG if status < 400 and route.startswith(_PROBES) else logging.INFO
+        if _LOG.isEnabledFor(level):
+            fields = {
+                "request_id": trace.request_id,
+                "method": scope["method"],
+                "path": logged_path(scope),
+                "status": status,
+                "duration_ms": round(seconds * 1000, 2),
+                "bytes_in": trace.num_bytes_in,
+                "stages_ms": trace.timings.in_ms(),
+            }
+            known = {"model": trace.model, "version": trace.version, "key": trace.key}
+            fields |= {name: value for name, value in known.items() if value is not None}
+            _LOG.log(level, "request", extra={"fields": fields})
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, e.g. /models/{name}: there are few, whatever is asked for."""
+    # FastAPI keeps the prefix of an included router here; `route` is the route without it.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path_format", "none")
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -26,7 +26,7 @@ from app.loading import load_service
 from app.payload import Inputs
 from app.service import Service
 from app.settings import Settings
-from models.decode import ImageLimits
+from models.image_guards import ImageLimits
 
 ROOT = Path(__file__).parent.parent
 BOUNDARY = b"intermodal-benchmark"

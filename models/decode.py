@@ -2,28 +2,49 @@
 
 Knows Pillow and its rogues; knows nothing of a network but the side that it wants."""
 
-import io
+import ctypes
+import functools
+import importlib
+import logging
+import re
+import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
+from models.image_guards import (
+    MAX_RLE_PIXELS,
+    PIECES_REMEDY,
+    TIFF_MAGIC,
+    CountedFile,
+    ImageLimits,
+    TooManyReadsError,
+    check_jpeg,
+    check_size,
+    check_tiff,
+    too_many_pixels,
+    webp_size,
+)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Accepted formats. Pillow enables some forty more, each one more decoder to attack."""
 
 FORMAT_REMEDY = "Send JPEG, PNG, WebP, GIF, BMP or TIFF."
 
+TIFF_COMPRESSIONS = frozenset({
+    "raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "jpeg", "tiff_ccitt", "group3", "group4"
+})  # fmt: skip
+"""Accepted in a TIFF. libtiff knows a dozen more, each with a decoder of its own (WebP, Zstandard, LZMA, LERC)."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
-    """What is refused before any pixel is decoded."""
+BROKEN = "is truncated or broken. Send the whole, intact file."
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+BAND_PIXELS = 1_000_000
+"""Converted at once, so that a large image does not stand in memory four times."""
 
 
 def decode_image(
@@ -31,12 +52,13 @@ def decode_image(
 ) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8 RGB: first frame, upright, composited onto white.
 
-    A JPEG much larger than `side_px` is decoded at an eighth, a quarter or half of its size (`draft`), which is
-    2.5 times as fast and changes pixels slightly; so training must decode with the same `side_px` as serving.
+    What is at least four times as large as `side_px` on both sides is decoded at a fraction (JPEG's `draft`) or
+    reduced by a whole factor, to no less than twice the side. That is faster, bounds the memory, and changes
+    pixels slightly; so training must decode with the same `side_px` as serving.
 
     Raises:
         UnsupportedMediaError: not one of FORMATS.
-        TooLargeError: more bytes or pixels than the limits allow.
+        TooLargeError: more bytes or pixels than the limits allow, or a structure that is made to cost time.
         InputError: empty, truncated or broken data.
     """
     limits = limits or ImageLimits()
@@ -45,35 +67,86 @@ def decode_image(
     if len(data) > limits.max_bytes:
         raise TooLargeError(field, f"{len(data):,} bytes; the limit is {limits.max_bytes:,}. Send a smaller file.")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of sizes above its own limit; ours is checked below.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image, limits, field)
-                return _to_rgb(image, side_px)
+        # Pillow warns of odd metadata and of sizes above its own limit; ours is checked below.
+        with _QUIET, _open(data, limits, field) as image:
+            check_size(image.size, limits, field)
+            return _to_rgb(image, side_px)
     except InputError:
         raise
     except UnidentifiedImageError:
+        if _MAGIC.match(data):
+            raise InputError(field, f"the head of the file {BROKEN}") from None
         raise UnsupportedMediaError(field, f"not an image of an accepted format. {FORMAT_REMEDY}") from None
     except Image.DecompressionBombError:
-        raise TooLargeError(field, _too_many_pixels(limits)) from None
+        raise TooLargeError(field, too_many_pixels(limits)) from None
     except MemoryError:
         raise TooLargeError(field, "the image needs more memory than there is. Send a smaller image.") from None
+    except TooManyReadsError:
+        raise TooLargeError(field, f"the file consists of too many pieces. {PIECES_REMEDY}") from None
     except Exception as error:  # a broken file makes Pillow raise nearly anything
-        reason = f"{type(error).__name__}: the data is truncated or broken. Send the whole, intact file."
-        raise InputError(field, reason) from error
+        raise InputError(field, f"{type(error).__name__}: the data {BROKEN}") from error
 
 
-def _check_size(image: Image.Image, limits: ImageLimits, field: str) -> None:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise InputError(field, "the header gives a side of zero pixels. Send an intact image.")
-    if width * height > limits.max_pixels:
-        raise TooLargeError(field, f"{width} x {height} pixels; {_too_many_pixels(limits)}")
+class _Quiet:
+    """Silences warnings while any thread is inside; `warnings.catch_warnings` alone would leak between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._num_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                self._caught.__exit__(None, None, None)
 
 
-def _too_many_pixels(limits: ImageLimits) -> str:
-    return f"the limit is {limits.max_pixels / 1e6:g} megapixels. Send a smaller image."
+_QUIET = _Quiet()
+_MAGIC = re.compile(rb"\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|" + TIFF_MAGIC.pattern, re.DOTALL)
+
+
+def _open(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
+    _silence()
+    file = CountedFile(data)
+    if data[:3] == b"\xff\xd8\xff":
+        check_jpeg(data, field)
+        # Not Image.open: of a phone's JPEG of several pictures, only the first is looked at.
+        return JpegImagePlugin.JpegImageFile(file)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        # Pillow hands a WebP at once to libwebp, which takes memory for the whole canvas.
+        check_size(webp_size(data), limits, field)
+    if TIFF_MAGIC.match(data):
+        check_tiff(data, field)
+    image = Image.open(file, formats=FORMATS)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        compression = image.info.get("compression", "raw")
+        if compression not in TIFF_COMPRESSIONS:
+            raise UnsupportedMediaError(
+                field, f"a TIFF compressed as {compression}. Save it with LZW or Deflate, or as PNG."
+            )
+    if image.format == "BMP" and any(tile.codec_name == "bmp_rle" for tile in image.tile):
+        check_size(image.size, replace(limits, max_pixels=min(limits.max_pixels, MAX_RLE_PIXELS)), field)
+    return image
+
+
+@functools.cache
+def _silence() -> None:
+    """Keep Pillow from logging what is in a file, and libtiff from writing to stderr. The answer says it all."""
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    try:
+        set_handler = ctypes.CDLL(importlib.import_module("PIL._imaging").__file__).TIFFSetErrorHandler
+    except (OSError, AttributeError):  # another build of Pillow: noise, no harm
+        return
+    set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+    set_handler(None)
 
 
 def _to_rgb(image: Image.Image, side_px: int) -> NDArray[np.uint8]:
@@ -81,24 +154,71 @@ def _to_rgb(image: Image.Image, side_px: int) -> NDArray[np.uint8]:
         # Twice the side leaves the following bicubic resize enough to work with.
         image.draft("RGB", (2 * side_px, 2 * side_px))
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _from_wide_grey(upright)
-    if upright.has_transparency_data:
-        # Fully transparent pixels often hide garbage colours; white is what a shop's page shows behind them.
-        rgba = upright.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(canvas, rgba)
-    return np.asarray(upright.convert("RGB"), dtype=np.uint8)
+    turn = _turn(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _narrow_grey(image)
+    factor = max(1, min(image.size) // (2 * side_px))
+    return np.ascontiguousarray(turn(np.concatenate(list(_bands(image, factor)))))
 
 
-def _from_wide_grey(image: Image.Image) -> NDArray[np.uint8]:
+def _bands(image: Image.Image, factor: int) -> Iterator[NDArray[np.uint8]]:
+    """Convert an image from top to bottom, reduced by `factor`."""
+    width, height = image.size
+    rows = max(1, BAND_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        band = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
+        rgb = _on_white(band)
+        yield np.asarray(rgb.reduce(factor) if factor > 1 else rgb, dtype=np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    # Fully transparent pixels often hide garbage colours; white is what a shop's page shows behind them.
+    rgba = image.convert("RGBA")
+    canvas = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(canvas, rgba).convert("RGB")
+
+
+def _narrow_grey(image: Image.Image) -> Image.Image:
     """Scale 16-bit and wider greys to 8 bits; Pillow's own conversion clips everything above 255 to white."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < values.max() <= 65535):
-        values = values / 257.0  # 65535 = 255 * 257
-    elif values.max(initial=0.0) > 255 or values.min(initial=0.0) < 0:
-        low, high = values.min(), values.max()
-        values = (values - low) * (255.0 / max(high - low, 1e-12))
-    grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    values = np.array(image, dtype=np.float32)
+    np.nan_to_num(values, copy=False)
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < high <= 65535):
+        values /= 257  # 65535 = 255 * 257
+    elif high > 255 or low < 0:
+        # Each divided by itself: the difference of two huge floats is infinite.
+        scale = max(abs(low), abs(high))
+        values /= scale
+        values -= low / scale
+        values *= 255 / max(high / scale - low / scale, 1e-12)
+    np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return Image.fromarray(values.astype(np.uint8))
+
+
+Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+# EXIF's orientations: where the stored first row and column belong.
+_TURNS: dict[object, Turn] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
+
+
+def _turn(image: Image.Image) -> Turn:
+    """What turns the image upright. Broken metadata does not spoil an intact image: it is left as it is."""
+    try:
+        # A TIFF has none left: Pillow turned it as it was loaded.
+        return _TURNS.get(image.getexif().get(0x0112), _as_stored)
+    except Exception:  # as for pixels, nearly anything may be raised
+        return _as_stored
+
+
+def _as_stored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels

@@ -20,7 +20,7 @@ SETTINGS = Settings()
 
 
 def predict_json(value: object) -> object:
-    return read_predict(parse_json(json.dumps(value).encode()), SETTINGS)
+    return read_predict(parse_json(json.dumps(value).encode(), SETTINGS.max_json_values), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def test_a_faulty_field_is_named_with_the_remedy(fields: dict[str, object], fiel
 )
 def test_broken_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
-        parse_json(body)
+        parse_json(body, SETTINGS.max_json_values)
 
 
 def test_deep_or_huge_json_is_malformed_and_not_a_fault_of_ours() -> None:
     for body in (b"[" * 200_000, b'{"filter":' * 100_000, b'{"top_k": ' + b"9" * 5000 + b"}"):
         with pytest.raises(MalformedError):
-            parse_json(body)
+            parse_json(body, SETTINGS.max_json_values)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b'"text"', b"null"])
 def test_json_that_is_no_object_is_invalid(body: bytes) -> None:
     with pytest.raises(InputError, match="JSON object"):
-        parse_json(body)
+        parse_json(body, SETTINGS.max_json_values)
 
 
 def test_base64_and_data_uris_give_the_same_bytes() -> None:
@@ -214,7 +214,7 @@ def test_arbitrary_fields_raise_only_errors_of_the_caller(
 ) -> None:
     attempts = (
         lambda: read_predict(RawFields(values), SETTINGS),
-        lambda: read_predict(parse_json(body), SETTINGS),
+        lambda: read_predict(parse_json(body, SETTINGS.max_json_values), SETTINGS),
         lambda: read_predict(parse_image(body, query), SETTINGS),
         lambda: parse_form(b"--X\r\n" + body, "multipart/form-data; boundary=X"),
     )

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
+
+from app.server import warn_if_open
+from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -44,6 +48,22 @@ def test_the_last_line_is_a_command_that_works_and_a_signal_ends_the_process(tmp
         process.send_signal(signal.SIGTERM)
         rest = process.communicate(timeout=20)[0]
     assert rest == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "warns"),
+    [
+        ({"host": "0.0.0.0"}, True),  # noqa: S104
+        ({"host": "10.0.0.1", "require_key": "none"}, True),
+        ({"host": "0.0.0.0", "api_keys": "ab" * 32}, False),  # noqa: S104
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "::1"}, False),
+    ],
+)
+def test_an_open_door_is_warned_of(values: dict[str, str], warns: bool, caplog: pytest.LogCaptureFixture) -> None:
+    warn_if_open(Settings(**values))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warns
+    assert ("INTERMODAL_API_KEYS" in caplog.text) is warns
 
 
 def test_serving_imports_neither_torch_nor_training() -> None:

@@ -51,6 +51,7 @@ def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
+@pytest.mark.usefixtures("own_logs")
 def test_wrong_settings_end_with_status_2_and_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_wrong_settings_end_with_status_2_and_no_traceback(
     assert "python -m training train" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("own_logs")
 def test_a_port_in_use_is_a_setting_that_cannot_be_had(capsys: pytest.CaptureFixture[str]) -> None:
     from app.server import bind
 
@@ -67,3 +69,44 @@ def test_a_port_in_use_is_a_setting_that_cannot_be_had(capsys: pytest.CaptureFix
         listener.listen()
         assert main(["--port", str(listener.getsockname()[1])]) == 2
     assert "INTERMODAL_PORT" in capsys.readouterr().err
+
+
+KEY_HASH = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("API_KEYS", "my-secret-key", "python -m app hash-key"),
+        ("API_KEYS_FILE", "/nowhere/keys", "cannot be read"),
+        ("REQUIRE_KEY", "reads", "'writes', 'all' or 'none'"),
+        ("REQUIRE_KEY", "all", "hash-key --generate"),
+        ("CORS_ORIGINS", "shop.example", "https://shop.example"),
+        ("FORWARDED_ALLOW_IPS", "proxy", "addresses, networks, or *"),
+        ("LOG_FORMAT", "xml", "'json' or 'text'"),
+        ("SHUTDOWN_TIMEOUT_SECONDS", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_variable_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(f"INTERMODAL_{name}", value)
+    assert main([]) == 2
+    error = capsys.readouterr().err
+    assert f"INTERMODAL_{name}" in error
+    assert remedy in error
+    assert "my-secret-key" not in error
+
+
+def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERMODAL_API_KEYS_FILE", "")
+    monkeypatch.setenv("INTERMODAL_PORT", "")
+    assert (load_settings([]).api_keys_file, load_settings([]).port) == (None, 8000)
+
+
+def test_keys_come_from_the_variable_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# rotated in May\n\nshop:{'cd' * 32}  # theirs\n")
+    settings = Settings(api_keys=f"ci:{KEY_HASH}, {'ef' * 32}", api_keys_file=file)
+    assert len(settings.keys) == 3
+    assert KEY_HASH not in repr(settings)

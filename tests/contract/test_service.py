@@ -74,6 +74,7 @@ def test_a_full_queue_answers_429_with_retry_after_and_the_rest_200(start: Start
     assert {answer.status_code for answer in answers} == {200, 429}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
     assert refused[0].json()["title"] == "Too Many Requests"
+    assert f"intermodal_shed_total {len(refused)}.0" in client.get("/metrics").text
 
 
 def test_an_answer_past_the_deadline_is_504(start: Start, engine: FakeEngine) -> None:
@@ -108,6 +109,21 @@ def test_a_service_is_ready_again_once_its_engine_answers(start: Start, engine: 
     assert client.get("/health/live").status_code == 200
     engine.broken = False
     assert client.get("/health/ready").status_code == 200
+
+
+def test_a_service_whose_engine_hangs_is_not_ready_and_is_again_once_it_answers(
+    start: Start, engine: FakeEngine
+) -> None:
+    client = start(request_timeout_seconds=0.2)
+    engine.open.clear()
+    assert client.post("/predict", json={"text": "red"}).status_code == 504
+    time.sleep(0.1)
+    assert client.get("/health/ready").status_code == 503
+    engine.open.set()
+    end = time.monotonic() + 5
+    while client.get("/health/ready").status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_service_is_not_ready_before_it_has_started_nor_while_it_stops(seed_folder: Path) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.decode import ImageLimits, decode_image
+from models.decode import decode_image
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
+from models.image_guards import ImageLimits
 from tests.tiny import image_file, picture
 
 SIDE_PX = 64

@@ -8,7 +8,7 @@ import pytest
 from app.payload import Inputs
 from app.served import Model
 from models.config import ImagePreprocessing, Preprocessing, TextPreprocessing
-from models.decode import ImageLimits
+from models.image_guards import ImageLimits
 from models.manifest import Columns, read_manifest
 from models.predictor import Predictor
 from models.preprocess import Preprocessors

@@ -1,0 +1,77 @@
+"""What the service counts, in Prometheus' words.
+
+Labels are bounded: a route's template, never a path; a known method, never a caller's word."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+if TYPE_CHECKING:
+    from app.service import Service
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_STAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_TOTAL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BATCH_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The metrics of one application, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "intermodal_requests", "Requests answered.", ("method", "route", "status"), registry=registry
+        )
+        self._total = Histogram(
+            "intermodal_request_seconds", "From the request's head to the answer's end.", ("route",),
+            buckets=_TOTAL_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._stages = Histogram(
+            "intermodal_stage_seconds", "Time in one stage of a request.", ("stage",),
+            buckets=_STAGE_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._batch = Histogram(
+            "intermodal_batch_items", "Items in one forward pass.", buckets=_BATCH_ITEMS, registry=registry
+        )
+        self._shed = Counter("intermodal_shed", "Items refused because a queue was full (429).", registry=registry)
+        self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
+        self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
+        self._draining = Gauge("intermodal_draining", "1 from the signal to stop on.", registry=registry)
+        self._models = Gauge(
+            "intermodal_model_info", "1 for each model that is served.", ("name", "version", "engine", "device"),
+            registry=registry,
+        )  # fmt: skip
+
+    def watch(self, service: "Service") -> None:
+        """Count what `service` does from now on."""
+        for name, queue in service.queues.items():
+            self._queue.labels(name).set_function(queue.num_waiting)
+            queue.on_refusal = self._shed.inc
+        service.queues["forward"].on_batch = self._batch.observe
+        self._draining.set_function(lambda: float(service.draining))
+        for model in service.models:
+            engine = model.predictor.engine
+            self._models.labels(model.name, str(model.version), engine.name, engine.device).set(1)
+
+    def answered(self, method: str, route: str, status: int, seconds: float, stages: dict[str, float]) -> None:
+        """Count one request, with the seconds of each stage that it went through."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._total.labels(route).observe(seconds)
+        for stage, stage_seconds in stages.items():
+            self._stages.labels(stage).observe(stage_seconds)
+
+    def exposition(self) -> bytes:
+        """Everything counted so far, in the text format."""
+        return generate_latest(self._registry)
