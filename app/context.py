@@ -69,4 +69,9 @@ class Context:
         return model
 
 
-ContextDep = Annotated[Context, Depends(Context)]
+async def _context(request: Request) -> Context:
+    # A coroutine: FastAPI hands anything else, a class too, to a thread, which costs a busy service milliseconds.
+    return Context(request)
+
+
+ContextDep = Annotated[Context, Depends(_context)]

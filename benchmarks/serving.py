@@ -130,6 +130,7 @@ def start_server(extra: list[str]) -> tuple[subprocess.Popen[str], int, float]:
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", str(port), *extra],
         cwd=ROOT,
+        stderr=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -85,7 +85,7 @@ def _described(context: Context, item: Item) -> ItemResponse:
     return ItemResponse.of(item, context.model.name, context.root_path)
 
 
-def _named(gallery: Annotated[str, Path(description="A gallery's name, which is its model's.")]) -> None:
+async def _named(gallery: Annotated[str, Path(description="A gallery's name, which is its model's.")]) -> None:
     """Document the path's parameter; `Context.model` reads it."""
 
 

@@ -55,11 +55,11 @@ async def _one(
         return BatchFailure(status=status, problem=Problem(**problem_of(error, context.request_id)))
 
 
-def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:
+async def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:
     """Document the path's parameter; `Context.model` reads it."""
 
 
-def _version(version: Annotated[str, Path(description="A version of the model, from 1.")]) -> None:
+async def _version(version: Annotated[str, Path(description="A version of the model, from 1.")]) -> None:
     """Document the path's parameter; `Context.model` reads it."""
 
 
