@@ -195,7 +195,7 @@ def _write(
         "data_licence": recipe.data.licence,
         "pretrained": origin,
         "commit": assemble.git_commit(),
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "torch": torch.__version__.split("+")[0],
     }
     checkpoint = assemble.in_memory_checkpoint(network, tokenizer, recipe, provenance)
