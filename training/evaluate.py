@@ -21,9 +21,9 @@ from models.manifest import Record
 from models.predictor import Predictor
 from models.sample import Sample
 from training.data import UNLABELLED
+from training.encode import subsets
 from training.loop import Progress
 from training.metrics import accuracy, calibration_error, calibration_floor, retrieval
-from training.stages import subsets
 
 BATCH = 8
 Floats = NDArray[np.float32]

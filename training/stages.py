@@ -18,11 +18,10 @@ from models.nets.network import Network
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.data import UNLABELLED, Rows
+from training.encode import chunks, encode, encode_all, subset_mask, subsets
 from training.loop import Job, Progress, RunState, fit
 from training.losses import ContrastiveLoss, classification_loss
 from training.recipe import Recipe, Stage
-
-EVALUATION_BATCH = 64
 
 
 class Workbench(nn.Module):
@@ -86,12 +85,6 @@ def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
         )
 
 
-def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
-    """Every non-empty subset of the modalities, smallest first."""
-    names = tuple(modalities)
-    return [part for size in range(1, len(names) + 1) for part in combinations(names, size)]
-
-
 def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     """One encoder with heads of its own, which are dropped afterwards."""
     source, objective = plan.source, plan.recipe.objective
@@ -120,7 +113,7 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         if not len(val):
             return {}
-        parts = [logits(module, source.plain(rows)) for rows in _chunks(val)]
+        parts = [logits(module, source.plain(rows)) for rows in chunks(val)]
         found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
         return _accuracies(found, source.labels_NH[val])
 
@@ -151,7 +144,7 @@ def _joint(name: str, stage: Stage, plan: Plan) -> Job:
     def vectors_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> Tensor:
         if generator is not None:
             return encode_all(module.network, plan.source, rows, plan.augmented(rows, generator))
-        parts = [encode_all(module.network, plan.source, part, plan.source.plain(part)) for part in _chunks(rows)]
+        parts = [encode_all(module.network, plan.source, part, plan.source.plain(part)) for part in chunks(rows)]
         return torch.cat(parts)
 
     return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), vectors_of)
@@ -229,48 +222,16 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
     return total
 
 
-def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
-    """One modality's training inputs → (n, D); the frozen lower half of images comes from the cache."""
-    if modality == "image":
-        assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
-        encoder = network.encoders["image"]
-        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
-        # Channels last halves the time of small depthwise convolutions on a CPU; run.train sets the weights so.
-        map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
-        vectors: Tensor = network.norms["image"](encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
-        return vectors
-    assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
-    return network.encode("text", inputs.text)
-
-
-def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> Tensor:
-    """All encoders on a batch → (B, M, D), zeros where a modality is absent."""
-    parts = []
-    for column, modality in enumerate(source.modalities):
-        present_B = source.present_NM[rows, column]
-        spread_BD = torch.zeros(len(rows), network.config.width)
-        if present_B.any():
-            spread_BD = spread_BD.index_put((present_B,), encode(network, modality, inputs))
-        parts.append(spread_BD)
-    return torch.stack(parts, dim=1)
-
-
 @torch.no_grad()
 def encode_rows(plan: Plan, rows: Rows) -> Tensor:
     """(B, M, D) of many rows by the network as it stands, nothing random, with progress."""
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
     parts = []
-    for part in _chunks(rows):
+    for part in chunks(rows):
         parts.append(encode_all(network, plan.source, part, plan.source.plain(part)))
         plan.progress.advance(len(part))
     return torch.cat(parts)
-
-
-def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Rows (B,) that have all modalities of `part`, and the mask (B, M) that leaves only those."""
-    wanted_M = torch.tensor([name in part for name in modalities])
-    return present_BM[:, wanted_M].all(1), present_BM & wanted_M
 
 
 def _groups(
@@ -298,7 +259,3 @@ def _accuracies(logits: Mapping[str, Tensor], labels_BH: Tensor) -> dict[str, fl
             hits = logits_BC[labelled_B].argmax(1) == labels_BH[labelled_B, column]
             figures[head] = float(hits.float().mean())
     return figures
-
-
-def _chunks(rows: Rows) -> list[Rows]:
-    return [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]

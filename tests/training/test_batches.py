@@ -7,8 +7,9 @@ from tests.tiny import SIDE_PX, Recorder, tiny_network, tiny_recipe, tiny_tokeni
 from training.batches import BatchSource
 from training.cache import open_lower_cache
 from training.data import Pairs, label_numbers, label_vocabularies, load_pairs, prepare_pixels, prepare_texts
+from training.encode import encode_all, subset_mask, subsets
 from training.recipe import Augmentation
-from training.stages import Plan, Workbench, encode_all, multitask_loss, subset_mask, subsets
+from training.stages import Plan, Workbench, multitask_loss
 from training.trust import fit_trust
 
 RECIPE = tiny_recipe()
