@@ -28,7 +28,7 @@ def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
         assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
         encoder = network.encoders["image"]
         assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
-        # Channels last is faster for depthwise convolutions on a CPU (84 for 115 ms); run.train sets the weights so.
+        # Channels last is faster for depthwise convolutions on a CPU; run.train lays the weights out so.
         map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
         vectors: Tensor = network.norms["image"](encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
         return vectors
