@@ -5,14 +5,15 @@ Knows media types and limits on bytes; knows nothing of what a field means."""
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from app.errors import MalformedError, SlowBodyError
 from app.fields import MAX_FIELDS, File, RawFields, object_fields, single
-from app.form import parse_form
+from app.form import FormParser
+from app.upload import Upload
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 
 JSON = "application/json"
@@ -22,6 +23,7 @@ IMAGE = "image/*"
 T = TypeVar("T")
 
 _SMALL_BYTES = 65_536  # what parses in less time than handing it to a thread takes
+_PIECE_BYTES = 1_000_000  # of a larger body, what is gathered before a thread parses it
 
 
 async def read_body(
@@ -30,16 +32,18 @@ async def read_body(
     *,
     accepts: tuple[str, ...],
     max_bytes: int,
+    spool_bytes: int,
     max_json_values: int,
     timeout_seconds: float,
 ) -> T:
-    """Read the body, parse it and check its fields; a large one is parsed off the event loop.
+    """Read the body, parse it and check its fields; a large one is parsed off the event loop, as it comes.
 
     Args:
         request: with the body not yet read.
         check: what to make of the fields.
         accepts: of JSON, FORM and IMAGE, the media types that this path takes.
         max_bytes: limit on the body, kept while it streams in.
+        spool_bytes: of each file in the body, how much stays in memory.
         max_json_values: limit on what a JSON body is made of, in commas and brackets.
         timeout_seconds: limit on the time until the last byte.
 
@@ -48,6 +52,7 @@ async def read_body(
         TooLargeError: too many bytes or values.
         SlowBodyError: not all bytes came in time.
         MalformedError: broken JSON or a broken form.
+        NoRoomError: a large file cannot be kept.
         InputError: not an object, a field given twice, or a query beside a body that has fields of its own.
         Exception: what `check` raises.
     """
@@ -56,18 +61,30 @@ async def read_body(
     query = request.url.query
     if query and kind != IMAGE:
         raise InputError(_names(query), "given in the query. With this media type, fields belong in the body.")
+    parser: _Parser
+    if kind == JSON:
+        parser = _JsonParser(max_json_values)
+    elif kind == FORM:
+        parser = FormParser(content_type, spool_bytes)
+    else:
+        parser = ImageParser(query, spool_bytes)
+
+    def end() -> T:
+        parser.write(rest)
+        return check(parser.fields())
+
     try:
         async with asyncio.timeout(timeout_seconds):
-            body = await _read(request, max_bytes)
+            rest = await _feed(parser, request, max_bytes)
     except TimeoutError:
         raise SlowBodyError(f"The body did not arrive within {timeout_seconds:g} s. Send it faster.") from None
+    return end() if len(rest) <= _SMALL_BYTES else await asyncio.to_thread(end)
 
-    def parse() -> T:
-        if kind == JSON:
-            return check(parse_json(body, max_json_values))
-        return check(parse_form(body, content_type) if kind == FORM else parse_image(body, query))
 
-    return parse() if len(body) <= _SMALL_BYTES else await asyncio.to_thread(parse)
+class _Parser(Protocol):
+    def write(self, data: bytes) -> None: ...
+
+    def fields(self) -> RawFields: ...
 
 
 def _names(query: str) -> str:
@@ -85,23 +102,42 @@ def _kind(content_type: str, encoding: str, accepts: tuple[str, ...]) -> str:
     return kind
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """The whole body. One that is too large is refused as soon as that is known; `intake` drops the rest."""
+async def _feed(parser: _Parser, request: Request, max_bytes: int) -> bytes:
+    """Feed a body to its parser, but for the last piece, which is returned.
+
+    One that is too large is refused as soon as that is known; `intake` drops the rest.
+    """
     too_large = TooLargeError(
         "body", f"more than {max_bytes:,} bytes. Send less, or raise INTERMODAL_MAX_BODY_BYTES."
     )
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large
-    body = bytearray()
+    num_bytes, piece = 0, bytearray()
     async for chunk in request.stream():
-        if len(body) + len(chunk) > max_bytes:
+        num_bytes += len(chunk)
+        if num_bytes > max_bytes:
             raise too_large
-        body += chunk
-    return bytes(body)
+        piece += chunk
+        if len(piece) >= _PIECE_BYTES:
+            await asyncio.to_thread(parser.write, bytes(piece))
+            piece.clear()
+    return bytes(piece)
 
 
-def parse_json(body: bytes, max_values: int) -> RawFields:
+class _JsonParser:
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
+        self._body = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._body += data
+
+    def fields(self) -> RawFields:
+        return parse_json(self._body, self._max_values)
+
+
+def parse_json(body: bytes | bytearray, max_values: int) -> RawFields:
     """A JSON object's members. NaN, Infinity and a name given twice are no JSON that two readers agree on.
 
     An empty list takes three bytes here and seventy in memory, so values are counted before they are made.
@@ -133,13 +169,27 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def parse_image(body: bytes, query: str) -> RawFields:
+class ImageParser:
     """A bare image, with the other fields in the query."""
-    values: list[tuple[str, Any]] = [("image", File("body", body))]
+
+    def __init__(self, query: str, spool_bytes: int) -> None:
+        self._values = query_values(query)
+        self._data = Upload(spool_bytes)
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._data.write(data)
+
+    def fields(self) -> RawFields:
+        """The image, and the query's fields."""
+        return RawFields(single([("image", File("body", self._data)), *self._values]), textual=True)
+
+
+def query_values(query: str) -> list[tuple[str, str]]:
+    """The pairs of a query."""
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except UnicodeDecodeError:
         raise MalformedError("The query is not percent-encoded UTF-8.") from None
     except ValueError:
         raise MalformedError(f"The query has more than {MAX_FIELDS} fields.") from None
-    return RawFields(single(values + pairs), textual=True)

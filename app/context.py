@@ -40,6 +40,7 @@ class Context:
             lambda fields: check(fields, settings),
             accepts=accepts,
             max_bytes=settings.max_body_bytes,
+            spool_bytes=settings.spool_bytes,
             max_json_values=settings.max_json_values,
             timeout_seconds=settings.request_timeout_seconds,
         )

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.batching import ClosedError, QueueFullError
+from app.upload import NoRoomError
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 from retrieval.errors import QueryError
 
@@ -55,6 +56,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (RequestValidationError, 422),
     (QueueFullError, 429),
     (ClosedError, 503),
+    (NoRoomError, 503),
     (NotReadyError, 503),
     (TimeoutError, 504),
 )

@@ -3,6 +3,7 @@
 Knows kinds of values and their faults; knows no field by name."""
 
 import binascii
+import codecs
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.settings import Settings
+from app.upload import Upload
 from models.errors import InputError, TooLargeError
 
 MAX_FIELDS = 64
+_MAX_BYTES_PER_CHARACTER = 4  # of UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,12 @@ class File:
     """A part of a form that came as a file, or a bare body."""
 
     name: str
-    data: bytes
+    data: Upload
 
     @property
     def absent(self) -> bool:
         """Whether it is what a browser sends for a file input that was left empty."""
-        return not self.name and not self.data
+        return not self.name and not len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class FieldReader:
         """A string of at most `max_text_characters`, or None."""
         value = self._values.get(name)
         if isinstance(value, File):
-            value = _decode_text(name, value)
+            value = self._text_of(name, value)
         if value is None:
             return None
         if not isinstance(value, str):
@@ -149,7 +152,7 @@ class FieldReader:
         """Any JSON value, which in forms and queries comes as text."""
         value = self._values.get(name)
         if isinstance(value, File):
-            value = _decode_text(name, value)
+            value = self._text_of(name, value)
         if value is None or not self._textual:
             return value
         try:
@@ -157,13 +160,13 @@ class FieldReader:
         except (ValueError, RecursionError):
             raise InputError(name, f"{value[:60]!r} is not valid here. Write it as in JSON.") from None
 
-    def image(self, name: str) -> bytes | None:
-        """The bytes of an image's file, or None."""
+    def image(self, name: str) -> Upload | None:
+        """An image's file of at most `max_image_bytes`, or None."""
         value = self._values.get(name)
         if value is None:
             return None
         if isinstance(value, File):
-            return _not_empty(name, value.data)
+            return self._image_file(name, value.data)
         if self._textual:
             raise InputError(
                 name, "must be a file. Send its contents, e.g. curl -F image=@photo.jpg (mind the @)."
@@ -172,7 +175,26 @@ class FieldReader:
             raise InputError(name, "input by URL is switched off here. Send the image itself, as base64.")
         if not isinstance(value, str):
             raise InputError(name, f"must be a string of base64 or a data: URI, not {_kind(value)}.")
-        return _not_empty(name, _decode_base64(name, value))
+        return self._image_file(name, Upload.of(_decode_base64(name, value), self._settings.spool_bytes))
+
+    def _image_file(self, name: str, data: Upload) -> Upload:
+        if not len(data):
+            raise InputError(name, "the file is empty. Send an image, or leave the field out.")
+        if len(data) > (limit := self._settings.max_image_bytes):
+            raise TooLargeError(name, f"{len(data):,} bytes; the limit is {limit:,}. Send a smaller file.")
+        return data
+
+    def _text_of(self, name: str, file: File) -> str:
+        limit = self._settings.max_text_characters
+        if len(file.data) > _MAX_BYTES_PER_CHARACTER * limit + len(codecs.BOM_UTF8):
+            raise TooLargeError(name, f"more than {limit:,} characters, which is the limit. Shorten it.")
+        try:
+            text = file.data.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InputError(name, "the file is not UTF-8 text. Send it as UTF-8.") from None
+        if not text:
+            raise InputError(name, "the file is empty. Send some text, or leave the field out.")
+        return text
 
 
 def _kind(value: object) -> str:
@@ -184,22 +206,6 @@ def _kind(value: object) -> str:
         File: "a file",
     }
     return kinds.get(type(value), "a number")
-
-
-def _not_empty(name: str, data: bytes) -> bytes:
-    if not data:
-        raise InputError(name, "the file is empty. Send an image, or leave the field out.")
-    return data
-
-
-def _decode_text(name: str, file: File) -> str:
-    try:
-        text = file.data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(name, "the file is not UTF-8 text. Send it as UTF-8.") from None
-    if not text:
-        raise InputError(name, "the file is empty. Send some text, or leave the field out.")
-    return text
 
 
 def _decode_base64(name: str, value: str) -> bytes:

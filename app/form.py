@@ -8,42 +8,79 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import MalformedError
 from app.fields import MAX_FIELDS, File, RawFields, single
+from app.upload import Upload
 
 # It warns of every broken form, and quotes from it; the answer says what is wrong.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
-def parse_form(body: bytes, content_type: str) -> RawFields:
-    """The parts of a multipart form: strings, and Files where a part has a file name or an image's type."""
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        raise MalformedError(
-            "The multipart body has no boundary. Let your HTTP client set the Content-Type itself."
-        )
-    form = _Form()
-    try:
-        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise MalformedError(f"The body is not a multipart form: {error}.") from None
-    if not form.ended:
-        raise MalformedError("The multipart form is cut short: its closing boundary is missing. Send it whole.")
-    return RawFields(single(form.parts), textual=True)
-
-
-class _Form:
-    """Collects parts.
+class FormParser:
+    """Takes a form as it arrives: strings, and Files where a part has a file name or an image's type.
 
     Starlette's own parser takes a form that is cut short, and reads broken UTF-8 as Latin-1.
     """
 
-    def __init__(self) -> None:
-        self.parts: list[tuple[str, str | File]] = []
+    def __init__(self, content_type: str, spool_bytes: int) -> None:
+        """Read the boundary.
+
+        Args:
+            content_type: the header.
+            spool_bytes: of each part, how much stays in memory.
+
+        Raises:
+            MalformedError: no boundary.
+        """
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise MalformedError(
+                "The multipart body has no boundary. Let your HTTP client set the Content-Type itself."
+            )
+        self._parts = _Parts(spool_bytes)
+        try:
+            self._parser = MultipartParser(boundary, self._parts.callbacks())  # type: ignore[arg-type]
+        except FormParserError as error:
+            raise _malformed(error) from None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            MalformedError: this is no form, has too many parts, or text that is not UTF-8.
+            NoRoomError: a file cannot be kept.
+        """
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _malformed(error) from None
+
+    def fields(self) -> RawFields:
+        """The parts, once all is written.
+
+        Raises:
+            MalformedError: the form is cut short.
+            InputError: a name is there twice.
+        """
+        try:
+            self._parser.finalize()
+        except FormParserError as error:
+            raise _malformed(error) from None
+        if not self._parts.ended:
+            raise MalformedError(
+                "The multipart form is cut short: its closing boundary is missing. Send it whole."
+            )
+        return RawFields(single(self._parts.values), textual=True)
+
+
+class _Parts:
+    """Collects parts as the parser comes across them."""
+
+    def __init__(self, spool_bytes: int) -> None:
+        self.values: list[tuple[str, str | File]] = []
         self.ended = False
+        self._spool_bytes = spool_bytes
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
-        self._data = bytearray()
+        self._data = Upload(spool_bytes)
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         """What the parser calls, by its names."""
@@ -52,10 +89,10 @@ class _Form:
         return {name: getattr(self, name) for name in names + headers}
 
     def on_part_begin(self) -> None:
-        if len(self.parts) >= MAX_FIELDS:
+        if len(self.values) >= MAX_FIELDS:
             raise MalformedError(f"The form has more than {MAX_FIELDS} parts.")
         self._headers = {}
-        self._data = bytearray()
+        self._data = Upload(self._spool_bytes)
 
     def on_header_begin(self) -> None:
         self._name = self._value = b""
@@ -70,7 +107,7 @@ class _Form:
         self._headers[self._name.lower()] = self._value
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._data += data[start:end]
+        self._data.write(data[start:end])
 
     def on_part_end(self) -> None:
         options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
@@ -80,12 +117,16 @@ class _Form:
         is_image = self._headers.get(b"content-type", b"").lower().startswith(b"image/")
         if b"filename" in options or is_image:
             # What a file is called matters only by being there; any bytes will do.
-            self.parts.append((name, File(options.get(b"filename", b"").decode("latin-1"), bytes(self._data))))
+            self.values.append((name, File(options.get(b"filename", b"").decode("latin-1"), self._data)))
         else:
-            self.parts.append((name, _utf8(bytes(self._data), name)))
+            self.values.append((name, _utf8(self._data.read(), name)))
 
     def on_end(self) -> None:
         self.ended = True
+
+
+def _malformed(error: FormParserError) -> MalformedError:
+    return MalformedError(f"The body is not a multipart form: {error}.")
 
 
 def _utf8(data: bytes, field: str) -> str:

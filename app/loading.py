@@ -6,6 +6,7 @@ from collections.abc import Callable
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
+from app.upload import check_folder
 from models.checkpoint import find_versions, read_checkpoint
 from models.errors import ConfigError
 from models.predictor import load_predictor
@@ -26,11 +27,12 @@ def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info
         progress: takes a line at the start of each step.
 
     Raises:
-        ConfigError: a model or version that is not there.
+        ConfigError: a model or version that is not there, or no folder for uploads.
         CheckpointError: a checkpoint that cannot be used.
         EngineError: an engine that is not installed.
         SeedError: a gallery that cannot be read.
     """
+    check_folder()
     chosen = choose_models(settings)
     if settings.checkpoint_sha256 is not None and len(chosen) > 1:
         raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.fields import FieldReader, RawFields, object_fields
 from app.settings import Settings
+from app.upload import Upload
 from models.config import MODALITIES
 from models.errors import InputError, TooLargeError
 from retrieval.errors import QueryError
@@ -25,7 +26,7 @@ SEARCH_FIELDS = (*MODALITY_FIELDS, "vector", "like", "min_score", *RETRIEVAL_FIE
 class Inputs:
     """What a model is shown: an image's file, a text, or both. Never neither."""
 
-    image: bytes | None = None
+    image: Upload | None = None
     text: str | None = None
 
 

@@ -20,14 +20,18 @@ HEAD_SECONDS = 10.0
 class HeadLimits(HttpToolsProtocol):
     """An HTTP connection whose heads are bounded in length and time. Faults in one are problems, as elsewhere."""
 
+    max_connections: int | None = None
     _head_bytes = 0
     _num_ends = 0  # of heads and of messages
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head."""
+        """Wait for the first head, if there is room for one more."""
         super().connection_made(transport)
+        if self.max_connections is not None and len(self.connections) > self.max_connections:
+            self._refuse(503, "Too many connections are open. Use fewer, and keep them open, or try again later.")
+            return
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,3 +100,8 @@ class HeadLimits(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def bounded(limit: int) -> type[HeadLimits]:
+    """Such connections, of which at most `limit` are open at once."""
+    return type("BoundedConnections", (HeadLimits,), {"max_connections": limit})

@@ -1,10 +1,14 @@
 """A model that is served, with its gallery, and what it answers."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from PIL import Image
+
 from app.errors import NotFoundError
 from app.payload import Inputs
+from app.upload import Upload
 from models.decode import decode_image
 from models.image_guards import ImageLimits
 from models.predictor import Prediction, Predictor
@@ -38,8 +42,17 @@ class Model:
         """Decode the inputs' files. Raises as `decode_image` does."""
         image = None
         if inputs.image is not None and (preprocessing := self.predictor.config.preprocessing.image) is not None:
-            image = decode_image(inputs.image, side_px=preprocessing.side_px, limits=limits)
+            image = decode_image(inputs.image.read(), side_px=preprocessing.side_px, limits=limits)
         return Sample(image=image, text=inputs.text)
+
+    def some_inputs(self) -> Inputs:
+        """Inputs of every modality, as a client would send them, to warm up with."""
+        image = None
+        if (preprocessing := self.predictor.config.preprocessing.image) is not None:
+            file = io.BytesIO()
+            Image.new("RGB", (preprocessing.side_px,) * 2, "grey").save(file, "JPEG")
+            image = Upload.of(file.getvalue())
+        return Inputs(image=image, text="warm up" if "text" in self.modalities else None)
 
     def some_gallery(self) -> Gallery:
         """The gallery.

@@ -100,7 +100,7 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
         ws="none",
-        http=_protocol(),
+        http=_protocol(settings.max_connections),
     )
     warn_if_open(settings)
     port = listener.getsockname()[1]
@@ -119,12 +119,12 @@ def warn_if_open(settings: Settings) -> None:
         )
 
 
-def _protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+def _protocol(max_connections: int) -> type[asyncio.Protocol] | Literal["h11"]:
     try:
-        from app.protocol import HeadLimits
+        from app.protocol import bounded
     except ImportError:  # no httptools for this platform; h11 bounds the length of heads itself
         return "h11"
-    return HeadLimits
+    return bounded(max_connections)
 
 
 def _invitation(service: Service, port: int) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from app.batching import Batcher, QueueFullError
 from app.cores import usable_cores
 from app.errors import NotFoundError
@@ -22,7 +20,6 @@ from models.batch import Example
 from models.errors import InputError
 from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
-from models.sample import Sample
 from retrieval.errors import QueryError
 from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
 
@@ -187,12 +184,7 @@ class Service:
         return [results[work] for work in works]
 
     async def _warm_up(self, model: Model) -> None:
-        side_px = preprocessing.side_px if (preprocessing := model.predictor.config.preprocessing.image) else 1
-        sample = Sample(
-            image=np.full((side_px, side_px, 3), 128, np.uint8) if "image" in model.modalities else None,
-            text="warm up" if "text" in model.modalities else None,
-        )
-        example = await asyncio.to_thread(model.predictor.prepare, sample)
+        (example, _), _ = await self._decoder.submit((model, model.some_inputs()))
         await self._forward.submit(_Work(model, example, Search()))
 
 

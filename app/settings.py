@@ -72,10 +72,14 @@ class Settings(BaseSettings):
     num_workers: int = Field(0, ge=0, le=256, description="Inference threads; 0 is one for each core.")
     num_threads: int = Field(1, ge=1, le=256, description="Threads inside one operator, for each worker.")
     max_batch_items: int = Field(4, ge=1, le=1024, description="Waiting items that one forward pass takes.")
+    max_connections: int = Field(1000, ge=1, description="Connections open at once; one more is refused (503).")
     max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
     max_body_bytes: int = Field(32_000_000, ge=1024, description="Largest request body, in bytes.")
     max_pending_bytes: int = Field(
         256_000_000, ge=1024, description="Bytes of all bodies held at once, before requests are refused (429)."
+    )
+    spool_bytes: int = Field(
+        1_000_000, ge=0, description="Bytes of a file that stay in memory; a larger one waits in a temporary file."
     )
     max_json_values: int = Field(
         250_000, ge=16, description="Most values in a JSON body, counted as commas and brackets."

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from app.body import parse_image, parse_json
+from app.body import ImageParser, parse_json
 from app.errors import status_of
-from app.form import parse_form
+from app.form import FormParser
 from app.payload import read_batch, read_predict, read_search
 from app.settings import Settings
 from models.decode import decode_image
@@ -57,9 +57,11 @@ def fuzz_bodies(count: int, seed: int = corpus.SEED) -> Outcome:
     def parse(name: str, data: bytes) -> object:
         kind = name.split()[1]
         if kind == "form":
-            return read_predict(parse_form(data, corpus.FORM_TYPE), settings)
+            parser = FormParser(corpus.FORM_TYPE, settings.spool_bytes)
+            parser.write(data)
+            return read_predict(parser.fields(), settings)
         if kind == "query":
-            return read_predict(parse_image(b"image", data.decode("latin-1")), settings)
+            return read_predict(ImageParser(data.decode("latin-1"), settings.spool_bytes).fields(), settings)
         read = {"json": read_predict, "batch": read_batch, "search": read_search}[kind]
         return read(parse_json(data, settings.max_json_values), settings)
 

@@ -26,6 +26,7 @@ from app.loading import load_service
 from app.payload import Inputs
 from app.service import Service
 from app.settings import Settings
+from app.upload import Upload
 from models.image_guards import ImageLimits
 
 ROOT = Path(__file__).parent.parent
@@ -48,20 +49,24 @@ def load_pairs(folder: Path | None, count: int) -> list[Pair]:
     return [Pair(data, f"Puma Men Black Sports Shoes {number}") for number, data in enumerate(files)]
 
 
+def answer(service: Service, pair: Pair) -> None:
+    """What the service does for one item, without HTTP."""
+    model = service.models[0]
+    inputs = Inputs(image=Upload.of(pair.image), text=pair.text)
+    example = model.predictor.prepare(model.decode(inputs, ImageLimits()))
+    [prediction] = model.predictor.predict([example])
+    model.some_gallery().search(prediction.embedding_E, target="fused", top_k=5)
+
+
 def ceiling(service: Service, pairs: list[Pair], seconds: float, workers: int) -> float:
     """Items a second in process."""
-    model, counts = service.models[0], [0] * workers
-    gallery = model.some_gallery()
+    counts = [0] * workers
     stop = time.perf_counter() + seconds
 
     def work(worker: int) -> None:
         index = worker
         while time.perf_counter() < stop:
-            pair = pairs[index % len(pairs)]
-            inputs = Inputs(image=pair.image, text=pair.text)
-            example = model.predictor.prepare(model.decode(inputs, ImageLimits()))
-            [prediction] = model.predictor.predict([example])
-            gallery.search(prediction.embedding_E, target="fused", top_k=5)
+            answer(service, pairs[index % len(pairs)])
             counts[worker] += 1
             index += workers
 
@@ -72,6 +77,24 @@ def ceiling(service: Service, pairs: list[Pair], seconds: float, workers: int) -
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - start)
+
+
+def alone(
+    service: Service, pairs: list[Pair], port: int, requests: list[bytes], seconds: float
+) -> dict[str, float]:
+    """Median milliseconds of one item at a time, in process in one thread, and over HTTP by one connection."""
+    times: list[float] = []
+    stop = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < stop:
+        answer(service, pairs[len(times) % len(pairs)])
+        times.append(time.perf_counter() - start)
+    _, latencies = asyncio.run(load(port, requests, 1, seconds))
+    in_process, http = (1000 * statistics.median(part) for part in (times, latencies))
+    return {
+        "alone_in_process_p50_ms": round(in_process, 2),
+        "alone_http_p50_ms": round(http, 2),
+        "alone_above_ms": round(http - in_process, 2),
+    }
 
 
 def request_bytes(pair: Pair) -> bytes:
@@ -182,6 +205,7 @@ def main() -> None:
                     "p50_ms": round(1000 * latencies[len(latencies) // 2], 1),
                     "p99_ms": round(1000 * latencies[int(len(latencies) * 0.99)], 1),
                     "server_cpu_ms_per_item": round(1000 * (cpu_seconds(server.pid) - before) / len(latencies), 2),
+                    **alone(service, pairs, port, requests, options.seconds / 2),
                 }
             )
             print(number, rounds[-1], flush=True)

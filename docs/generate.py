@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from app import intake, protocol
+from app.fields import MAX_FIELDS
 from app.main import create_app
+from app.routes.galleries import MAX_PAGE_ITEMS
 from app.settings import PREFIX, Settings, flag
+from models import image_guards
+from retrieval.filter import MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 METHODS = ("get", "post", "put", "delete")
@@ -30,7 +35,11 @@ def main(arguments: list[str]) -> int:
 
 def fill(text: str) -> str:
     """`text` with each generated part replaced by what the code says now."""
-    makers: dict[str, Callable[[], str]] = {"api": api_table, "settings": settings_table}
+    makers: dict[str, Callable[[], str]] = {
+        "api": api_table,
+        "limits": limits_table,
+        "settings": settings_table,
+    }
 
     def part(match: re.Match[str]) -> str:
         return f"<!-- generated:{match[1]} -->\n{makers[match[1]]()}\n<!-- /generated -->"
@@ -53,6 +62,25 @@ def first_sentence(operation: dict[str, Any]) -> str:
     """Return what a route's docstring opens with, else its summary."""
     text = " ".join(operation.get("description", operation.get("summary", "")).split("\n\n")[0].split())
     return re.split(r"(?<=\.)\s", text, maxsplit=1)[0].rstrip(".")
+
+
+def limits_table() -> str:
+    """List the limits that no setting changes, each by the answer to what exceeds it."""
+    megapixels = image_guards.MAX_RLE_PIXELS / 1e6
+    rows = [
+        (f"{protocol.MAX_HEAD_BYTES:,} bytes of request line and headers", 431),
+        (f"{protocol.HEAD_SECONDS:g} s for them to arrive", 408),
+        (f"{MAX_FIELDS} parts in a form, or fields in a query", 400),
+        (f"{MAX_CONDITIONS} conditions in a filter, {MAX_DEPTH} levels, {MAX_VALUES:,} values in a list", 422),
+        (f"{MAX_PAGE_ITEMS:,} items in a page of a gallery", 422),
+        (f"{intake.DRAIN_BODIES} times the largest body, or {intake.DRAIN_SECONDS:g} s, of a refused body that is "
+         "read and dropped; then the connection is cut", 413),
+        (f"{image_guards.MAX_JPEG_SCANS} scans and {image_guards.MAX_JPEG_SEGMENTS:,} segments of a JPEG; "
+         f"{image_guards.MAX_TIFF_TAGS:,} tags and {image_guards.MAX_TIFF_STRIPS:,} strips of a TIFF; "
+         f"{megapixels:g} megapixels of a run-length encoded BMP; {image_guards.MAX_READS:,} pieces of any image",
+         413),
+    ]  # fmt: skip
+    return table(("no more than", "answer"), ((what, str(status)) for what, status in rows))
 
 
 def settings_table() -> str:

@@ -14,7 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import (  # all of FORMATS: with one missing, Pillow would load its forty others at the first image
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 from models.image_guards import (
@@ -35,6 +44,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Accepted formats. Pillow enables some forty more, each one more decoder to attack."""
 
 FORMAT_REMEDY = "Send JPEG, PNG, WebP, GIF, BMP or TIFF."
+
+_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 TIFF_COMPRESSIONS = frozenset({
     "raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "jpeg", "tiff_ccitt", "group3", "group4"

@@ -11,7 +11,6 @@ from models.checkpoint import Checkpoint
 from models.engine import Floats, Output, scatter
 from models.errors import CheckpointError
 
-
 MAX_PIXELS_PER_RUN = 65_536
 """More than this of images at once is no faster on a CPU, and at 224 pixels a side takes 12 MB for each."""
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.body import parse_image, parse_json
+from app.body import ImageParser, parse_json
 from app.errors import MalformedError, status_of
 from app.fields import File, RawFields
-from app.form import parse_form
-from app.payload import read_batch, read_predict, read_search
+from app.form import FormParser
+from app.payload import PredictRequest, read_batch, read_predict, read_search
 from app.settings import Settings
+from app.upload import Upload
 from models.errors import InputError, TooLargeError
 from retrieval.errors import QueryError
 
@@ -81,7 +82,7 @@ def test_base64_and_data_uris_give_the_same_bytes() -> None:
     encoded = base64.b64encode(b"some bytes").decode()
     plain = read_predict(RawFields({"image": encoded}), SETTINGS)
     uri = read_predict(RawFields({"image": f"data:image/png;base64,{encoded}"}), SETTINGS)
-    assert plain.inputs.image == uri.inputs.image == b"some bytes"
+    assert image_of(plain) == image_of(uri) == b"some bytes"
 
 
 def test_text_over_the_limit_is_too_large() -> None:
@@ -92,6 +93,26 @@ def test_text_over_the_limit_is_too_large() -> None:
 def form(*parts: tuple[str, bytes], end: bytes = b"--X--\r\n") -> bytes:
     return b"".join(b"--X\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
                     for head, data in parts) + end  # fmt: skip
+
+
+def parse_form(
+    body: bytes, content_type: str, *, piece_bytes: int = 1 << 20, spool_bytes: int = 1 << 20
+) -> RawFields:
+    parser = FormParser(content_type, spool_bytes)
+    for start in range(0, len(body), piece_bytes):
+        parser.write(body[start : start + piece_bytes])
+    return parser.fields()
+
+
+def parse_image(body: bytes, query: str) -> RawFields:
+    parser = ImageParser(query, SETTINGS.spool_bytes)
+    parser.write(body)
+    return parser.fields()
+
+
+def image_of(request: PredictRequest) -> bytes:
+    assert request.inputs.image is not None
+    return request.inputs.image.read()
 
 
 def parse(*parts: tuple[str, bytes], end: bytes = b"--X--\r\n") -> RawFields:
@@ -117,11 +138,29 @@ def test_a_form_says_what_json_says() -> None:
         ('name="filter"', b'{"labels.colour": "red"}'),
     )
     request = read_predict(fields, SETTINGS)
-    assert (request.inputs.image, request.inputs.text) == (b"\x00\xff", "rot ☃")
+    assert (image_of(request), request.inputs.text) == (b"\x00\xff", "rot ☃")
     assert request.num_labels == 0
     assert request.search is not None
     assert request.search.top_k == 7
     assert request.search.where is not None
+
+
+@pytest.mark.parametrize("spool_bytes", [0, 1, 1000, 1 << 20])
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000, 1 << 20])
+def test_a_form_may_come_in_pieces_and_its_file_be_spooled(piece_bytes: int, spool_bytes: int) -> None:
+    data = bytes(range(256)) * 8 + b"\r\n--" + b"\r\n--Y\r\n" + b"\r\n-"  # much like the boundary
+    body = form(('name="image"; filename="a.png"', data), ('name="text"', b"red"))
+    fields = parse_form(body, "multipart/form-data; boundary=X", piece_bytes=piece_bytes, spool_bytes=spool_bytes)
+    request = read_predict(fields, SETTINGS)
+    assert (image_of(request), request.inputs.text) == (data, "red")
+    assert image_of(request) == data  # again
+
+
+def test_a_file_over_a_limit_is_too_large() -> None:
+    settings = Settings(max_image_bytes=1024, max_text_characters=10)
+    for part in (('name="image"; filename="a"', b"x" * 1025), ('name="text"; filename="a"', b"x" * 44)):
+        with pytest.raises(TooLargeError, match="limit"):
+            read_predict(parse(part), settings)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +204,7 @@ def test_a_form_without_a_boundary_or_with_too_many_parts_is_malformed() -> None
 
 def test_a_bare_image_takes_the_rest_from_the_query() -> None:
     request = read_predict(parse_image(b"png", "text=a+red%20shoe&top_k=2&num_labels="), SETTINGS)
-    assert (request.inputs.image, request.inputs.text) == (b"png", "a red shoe")
+    assert (image_of(request), request.inputs.text) == (b"png", "a red shoe")
     assert request.search is not None
     assert request.search.top_k == 2
     with pytest.raises(InputError, match="more than once"):
@@ -198,11 +237,17 @@ def test_a_search_is_by_one_kind_of_query() -> None:
             read_search(RawFields({"vector": vector}), SETTINGS)
 
 
+FILE = File("", Upload.of(b"x"))
 names = st.sampled_from(
     ["image", "text", "num_labels", "retrieve", "top_k", "target", "filter", "gallery", "other"]
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(File("", b"x")),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just(File("", Upload.of(b"x"))),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )

@@ -50,7 +50,7 @@ case $python in /root/*)  # which only root may enter
     mkdir -p "$python"
     mount --bind /mnt/python "$python"
 esac
-mount -t tmpfs -o size=256m,mode=1777 tmpfs /tmp
+mount -t tmpfs -o size=320m,mode=1777 tmpfs /tmp
 for place in /opt /srv /root /; do mount -o remount,ro,bind $place 2>/dev/null || test $place = /root; done
 cd /srv/intermodal
 exec setpriv --reuid USER --regid USER --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@"
@@ -167,7 +167,12 @@ def test_the_image_serves_read_only_answers_a_large_upload_and_stops_with_0(imag
             time.sleep(0.2)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         body, kind = large_upload()
-        connection.request("POST", "/predict", body, {"Content-Type": kind})
+        connection.putrequest("POST", "/predict")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:-10])
+        wait_for_spool(service.pid)
+        connection.send(body[-10:])
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         assert json.loads(answer.read())["modalities_used"] == ["image"]
@@ -182,6 +187,17 @@ def test_the_image_serves_read_only_answers_a_large_upload_and_stops_with_0(imag
         entry for line in lines if line.startswith("{") and (entry := json.loads(line))["message"] == "request"
     ]
     assert (request["model"], request["bytes_in"]) == ("fashion", len(body))
+
+
+def wait_for_spool(pid: int) -> None:
+    """The upload is in a file without a name, in the folder for temporary files."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        targets = [os.path.realpath(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        if any(target.startswith("/tmp") and target.endswith("(deleted)") for target in targets):  # noqa: S108
+            return
+        time.sleep(0.02)
+    raise AssertionError("the upload is in no file")
 
 
 def look_inside(pid: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.protocol import HeadLimits
+from app.protocol import HeadLimits, bounded
 from tests.hostile.conftest import Target
 
 
@@ -94,3 +94,27 @@ async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not(monkeypatch: pyte
         for _ in range(2):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.anyio
+async def test_a_connection_too_many_is_told_so_and_the_others_go_on() -> None:
+    config, state, kind = uvicorn.Config(slow_app, log_config=None, access_log=False), ServerState(), bounded(2)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    pairs = [await asyncio.open_connection(*address) for _ in range(2)]
+    reader, writer = await asyncio.open_connection(*address)
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"Too many connections" in answer
+    writer.close()
+    for reader, writer in pairs:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    await asyncio.sleep(0.05)
+    reader, writer = await asyncio.open_connection(*address)  # there is room again
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    server.close()
