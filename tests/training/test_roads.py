@@ -7,6 +7,7 @@ import pytest
 
 from app.payload import Inputs
 from app.served import Model
+from app.upload import Upload
 from models.config import ImagePreprocessing, Preprocessing, TextPreprocessing
 from models.image_guards import ImageLimits
 from models.manifest import Columns, read_manifest
@@ -26,7 +27,8 @@ def served(preprocessing: Preprocessing) -> Model:
 
 
 def serve(model: Model, image: bytes | None = None, text: str | None = None) -> dict[str, dict[str, np.ndarray]]:
-    sample = model.decode(Inputs(image=image, text=text), ImageLimits())
+    upload = None if image is None else Upload.of(image)
+    sample = model.decode(Inputs(image=upload, text=text), ImageLimits())
     return model.predictor.prepare(sample).arrays
 
 
