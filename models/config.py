@@ -8,7 +8,16 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from models.errors import ConfigError
 
@@ -36,7 +45,7 @@ class Config(BaseModel):
 
 
 def _explain(cls: type[BaseModel], fault: dict[str, Any]) -> str:
-    path = [str(part) for part in fault["loc"]]
+    path = [str(part) for part in fault["loc"] if part not in _TEXT_KINDS]
     where = ".".join(path)
     if fault["type"] != "extra_forbidden":
         return f"{where}: {fault['msg']}"
@@ -76,12 +85,16 @@ class Preprocessing(Config):
 class ImageEncoder(Config):
     """A convolutional backbone, pooled after every block (whole map and centre), and a colour histogram."""
 
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: str = Field(
+        "tf_efficientnet_lite0", description="timm's name, torchvision/<name>, or small_cnn (untrained)."
+    )
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    frozen_blocks: int = Field(4, ge=1, description="Leading blocks whose weights stay as pretrained.")
+    frozen_blocks: int = Field(
+        4, ge=0, description="Leading blocks whose weights stay as pretrained; 0 trains from the pixels on."
+    )
     colour_bins: int = Field(6, ge=0, le=12, description="Bins per channel of the joint histogram; 0 = none.")
-    hidden: int = Field(384, ge=1)
+    hidden: int = Field(384, ge=0, description="Width of the layer between the pooled features and D; 0 = none.")
     dropout: float = Field(0.3, ge=0, lt=1)
 
     @field_validator("colour_bins")
@@ -92,13 +105,93 @@ class ImageEncoder(Config):
         return value
 
 
-class TextEncoder(Config):
-    """A bidirectional GRU over subwords, pooled by mean and maximum."""
+class RecurrentTextEncoder(Config):
+    """A bidirectional recurrent network over subwords, pooled by mean and maximum."""
 
+    kind: Literal["gru", "lstm", "rnn"] = "gru"
     vocab_size: int = Field(4000, ge=8)
     embedding: int = Field(128, ge=1)
     hidden: int = Field(192, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
+
+
+class ConvolutionalTextEncoder(Config):
+    """Convolutions of several widths over subwords, pooled by maximum."""
+
+    kind: Literal["cnn"]
+    vocab_size: int = Field(4000, ge=8)
+    embedding: int = Field(128, ge=1)
+    hidden: int = Field(128, ge=1, description="Channels of each width.")
+    widths: tuple[Annotated[int, Field(ge=1, le=15)], ...] = Field((1, 2, 3, 5), min_length=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+
+
+class TransformerTextEncoder(Config):
+    """BERT's encoder over subwords, pooled by mean."""
+
+    kind: Literal["transformer"]
+    vocab_size: int = Field(4000, ge=8)
+    hidden: int = Field(256, ge=2)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(512, ge=1)
+    max_tokens: int = Field(512, ge=1, description="Longest sequence that positions are kept for.")
+    frozen_layers: int = Field(0, ge=0, description="Leading layers that stay as pretrained, embeddings included.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if self.frozen_layers > self.layers:
+            raise ValueError(f"frozen_layers ({self.frozen_layers}) are more than layers ({self.layers})")
+        return self
+
+
+class MiniLmTextEncoder(Config):
+    """all-MiniLM-L6-v2: a pretrained transformer with subwords of its own (Wang et al. 2020, MiniLM)."""
+
+    kind: Literal["minilm"]
+    frozen_layers: int = Field(6, ge=0, le=6, description="Leading layers that stay as pretrained.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    def as_transformer(self) -> TransformerTextEncoder:
+        """The transformer that it is."""
+        return TransformerTextEncoder(
+            kind="transformer",
+            vocab_size=30522,
+            hidden=384,
+            layers=6,
+            heads=12,
+            feedforward=1536,
+            max_tokens=512,
+            frozen_layers=self.frozen_layers,
+            dropout=self.dropout,
+        )
+
+
+_TEXT_KINDS = ("recurrent", "cnn", "transformer", "minilm")
+
+
+def _kind(value: object) -> str:
+    kind = value.get("kind", "gru") if isinstance(value, Mapping) else getattr(value, "kind", "gru")
+    return "recurrent" if kind in ("gru", "lstm", "rnn") else str(kind)
+
+
+TextEncoder = Annotated[
+    Annotated[RecurrentTextEncoder, Tag("recurrent")]
+    | Annotated[ConvolutionalTextEncoder, Tag("cnn")]
+    | Annotated[TransformerTextEncoder, Tag("transformer")]
+    | Annotated[MiniLmTextEncoder, Tag("minilm")],
+    Discriminator(
+        _kind,
+        custom_error_type="text_encoder",
+        custom_error_message="kind must be one of gru, lstm, rnn, cnn, transformer, minilm",
+    ),
+]
+"""A text encoder by its `kind`, which is gru where none is named."""
+
+FusionName = Literal["add", "multiply", "concat", "dot_attention", "cross_attention", "gated", "conv", "bilinear"]
 
 
 class ClassificationHead(Config):
@@ -122,7 +215,7 @@ class NetworkConfig(Config):
     image: ImageEncoder | None = None
     text: TextEncoder | None = None
     width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
-    fusion: Literal["add", "gated"] = "gated"
+    fusion: FusionName = "gated"
     fusion_dropout: float = Field(0.2, ge=0, lt=1)
     classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
     embedding: EmbeddingHead = EmbeddingHead()
@@ -131,6 +224,11 @@ class NetworkConfig(Config):
     def modalities(self) -> tuple[str, ...]:
         """The modalities that the network knows, in the order of its M axis."""
         return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether something looks at an encoder's tokens, beside its vector."""
+        return self.fusion == "cross_attention"
 
     @model_validator(mode="after")
     def _knows_a_modality(self) -> Self:
@@ -143,7 +241,7 @@ class NetworkConfig(Config):
         """A network of the same shape that builds and runs in milliseconds, for tests."""
         return cls(
             image=ImageEncoder(backbone="test_efficientnet", colour_bins=3, hidden=16, frozen_blocks=1),
-            text=TextEncoder(vocab_size=64, embedding=8, hidden=8),
+            text=RecurrentTextEncoder(vocab_size=64, embedding=8, hidden=8),
             width=16,
             classes={
                 "shape": ClassificationHead(labels=("circle", "square", "star")),

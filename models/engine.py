@@ -2,8 +2,9 @@
 
 # B batch, M modalities, D width, C classes, E embedding dimensions"""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,30 @@ from numpy.typing import NDArray
 from models.batch import Batch
 
 Floats = NDArray[np.float32]
+
+
+class Tokens(NamedTuple):
+    """One modality's tokens in a batch: (B, T, D) float32, and (B, T) bool, false for padding and absent items."""
+
+    values_BTD: Floats
+    valid_BT: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A batch after its encoders.
+
+    vectors_BMD: float32, zero where a modality is absent.
+    tokens: by modality, for every modality of the network where its fusion looks at tokens; else empty.
+    """
+
+    vectors_BMD: Floats
+    tokens: Mapping[str, Tokens] = field(default_factory=dict)
+
+    def take(self, rows: NDArray[np.intp]) -> "Encoded":
+        """Some items, by index, in that order."""
+        tokens = {name: Tokens(part.values_BTD[rows], part.valid_BT[rows]) for name, part in self.tokens.items()}
+        return Encoded(self.vectors_BMD[rows], tokens)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,17 +59,36 @@ class Engine(Protocol):
     device: str
     """`cpu`, or the accelerator's name, for people."""
 
-    def encode(self, batch: Batch) -> Floats:
-        """(B, M, D) float32; each encoder runs only on the rows that have its modality, the rest is zero."""
+    def encode(self, batch: Batch) -> Encoded:
+        """Run each encoder on the rows that have its modality, and on no others."""
 
-    def fuse(self, vectors_BMD: Floats, present_BM: NDArray[np.bool_]) -> Output:
-        """Fuse the vectors that are present and run every head. Each row needs at least one."""
+    def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
+        """Fuse what is present and run every head. Each row needs at least one modality."""
 
 
-def scatter(batch: Batch, vectors: dict[str, Floats], width: int) -> Floats:
-    """Spread each modality's rows (n, D) over (B, M, D), zeros where absent."""
+def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]], width: int) -> Encoded:
+    """Each modality's rows, in item order, to their places in the batch; zeros elsewhere.
+
+    Args:
+        batch: says which rows have which modality.
+        found: modality → its encoder's outputs: `vector` (n, D) and, with tokens, `tokens` (n, T, D) and `valid`
+            (n, T).
+        width: D.
+    """
     vectors_BMD = np.zeros((len(batch), len(batch.modalities), width), dtype=np.float32)
+    with_tokens = any("tokens" in outputs for outputs in found.values())
+    tokens: dict[str, Tokens] = {}
     for column, modality in enumerate(batch.modalities):
-        if modality in vectors:
-            vectors_BMD[batch.rows(modality), column] = vectors[modality]
-    return vectors_BMD
+        outputs, rows = found.get(modality, {}), batch.rows(modality)
+        if outputs:
+            vectors_BMD[rows, column] = outputs["vector"]
+        if with_tokens:
+            # One token that is not valid stands for a modality that nobody has: an empty axis is for no graph.
+            length = outputs["tokens"].shape[1] if outputs else 1
+            part = Tokens(
+                np.zeros((len(batch), length, width), dtype=np.float32), np.zeros((len(batch), length), dtype=bool)
+            )
+            if outputs:
+                part.values_BTD[rows], part.valid_BT[rows] = outputs["tokens"], outputs["valid"]
+            tokens[modality] = part
+    return Encoded(vectors_BMD, tokens)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.batch import Arrays, Batch
 from models.checkpoint import Checkpoint
-from models.engine import Floats, Output, scatter
+from models.engine import Encoded, Floats, Output, scatter
 from models.errors import CheckpointError
 
 MAX_PIXELS_PER_RUN = 65_536
@@ -40,19 +40,28 @@ class OnnxEngine:
         }
         self._fuse = _Session(checkpoint, "fuse", weights, num_threads)
 
-    def encode(self, batch: Batch) -> Floats:
+    def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
-        vectors = {
-            name: np.concatenate([self._encoders[name].run(part)["vector"] for part in _parts(inputs)])
+        found = {
+            name: _join([self._encoders[name].run(part) for part in _parts(inputs)])
             for name, inputs in batch.inputs.items()
         }
-        return scatter(batch, vectors, self._width)
+        return scatter(batch, found, self._width)
 
-    def fuse(self, vectors_BMD: Floats, present_BM: NDArray[np.bool_]) -> Output:
+    def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         """See `Engine.fuse`."""
-        output = self._fuse.run({"vectors": vectors_BMD, "present": present_BM})
+        inputs: Arrays = {"vectors": encoded.vectors_BMD, "present": present_BM}
+        for name, tokens in encoded.tokens.items():
+            inputs |= {f"tokens.{name}": tokens.values_BTD, f"valid.{name}": tokens.valid_BT}
+        output = self._fuse.run(inputs)
         embedding = output.pop("embedding")
         return Output({name.removeprefix("logits."): value for name, value in output.items()}, embedding)
+
+
+def _join(parts: list[dict[str, Floats]]) -> dict[str, Floats]:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _parts(inputs: Arrays) -> list[Arrays]:

@@ -70,9 +70,9 @@ class Predictor:
         """`predict`, with the seconds that its stages took."""
         start = perf_counter()
         batch = self.preprocessors.collate(examples)
-        vectors_BMD = self.engine.encode(batch)
-        encoded = perf_counter()
-        output = self.engine.fuse(vectors_BMD, batch.present_BM)
+        encoded = self.engine.encode(batch)
+        between = perf_counter()
+        output = self.engine.fuse(encoded, batch.present_BM)
         predictions = []
         for row, present_M in enumerate(batch.present_BM):
             used = tuple(name for name, there in zip(batch.modalities, present_M, strict=True) if there)
@@ -80,20 +80,20 @@ class Predictor:
                 head: self._scores(head, subset_name(used), logits[row]) for head, logits in output.logits.items()
             }
             predictions.append(Prediction(used, scores, output.embedding_BE[row]))
-        return predictions, ForwardTimes(encoded - start, perf_counter() - encoded)
+        return predictions, ForwardTimes(between - start, perf_counter() - between)
 
     def embed_targets(self, examples: Sequence[Example]) -> dict[str, Floats]:
         """Named vectors for a gallery: `fused`, and one for each modality; (B, E), NaN where an item lacks it."""
         batch = self.preprocessors.collate(examples)
-        vectors_BMD = self.engine.encode(batch)
-        targets = {"fused": self.engine.fuse(vectors_BMD, batch.present_BM).embedding_BE}
+        encoded = self.engine.encode(batch)
+        targets = {"fused": self.engine.fuse(encoded, batch.present_BM).embedding_BE}
         for column, modality in enumerate(batch.modalities):
             rows = np.flatnonzero(batch.present_BM[:, column])
             named = np.full_like(targets["fused"], np.nan)
             if len(rows):
                 alone = np.zeros((len(rows), len(batch.modalities)), dtype=bool)
                 alone[:, column] = True
-                named[rows] = self.engine.fuse(vectors_BMD[rows], alone).embedding_BE
+                named[rows] = self.engine.fuse(encoded.take(rows), alone).embedding_BE
             targets[modality] = named
         return targets
 

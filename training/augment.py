@@ -1,14 +1,16 @@
-"""Random changes to a training batch: windows and gains of cached image maps, forgotten subwords.
+"""Random changes to a training batch: of cached image maps, or of pixels where no block is frozen; and of texts.
 
-Acts on cached maps rather than pixels: a cell of a 14 x 14 map is 16 pixels of the photo.
+A cell of a 14 x 14 map is 16 pixels of the photo.
 
 # n rows, C channels, H height, W width, T tokens"""
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from models.nets.encoders.image import Lower
+from models.nets.encoders.text import TextLower
 from training.recipe import Augmentation
 
 CUTOUT_SHARE = 0.3  # of a map's side
@@ -54,9 +56,38 @@ def _window(map_nCHW: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     return map_nCHW[:, :, top : top + height - lost[0], left : left + width - lost[1]].clone()
 
 
-def drop_subwords(ids_nT: Tensor, config: Augmentation, unknown_id: int, generator: torch.Generator) -> Tensor:
-    """Replace a share of the subwords by the unknown token, so that no single word decides."""
+def augment_pixels(lower: Lower, config: Augmentation, generator: torch.Generator) -> Lower:
+    """Each image by itself: a random part of it at the full side, mirrored or not, with other light and colours.
+
+    torchvision's transforms draw from torch's own generator, which is seeded from ours.
+    """
+    seed = int(torch.randint(0, 1 << 62, (), generator=generator))
+    side = (lower.map_nCHW.shape[2], lower.map_nCHW.shape[3])
+    steps: list[nn.Module] = []
+    if config.pixel_crop < 1:
+        steps.append(v2.RandomResizedCrop(side, scale=(config.pixel_crop, 1.0), ratio=(0.8, 1.25)))
+    if config.mirror:
+        steps.append(v2.RandomHorizontalFlip())
+    if config.pixel_colour:
+        strength = config.pixel_colour
+        steps.append(v2.ColorJitter(strength, strength, strength, min(0.5, 0.1 * strength)))
+    if not steps:
+        return lower
+    change = v2.Compose(steps)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        images = [change(image_CHW) for image_CHW in lower.map_nCHW.to(torch.uint8)]
+    return lower._replace(map_nCHW=torch.stack(images).float())
+
+
+def drop_subwords(
+    lower: TextLower, config: Augmentation, unknown_id: int, generator: torch.Generator
+) -> TextLower:
+    """Forget a share of the subwords, so that no single word decides: ids become unknown, cached states zero."""
     if not config.subword_dropout:
-        return ids_nT
-    dropped_nT = torch.rand(ids_nT.shape, generator=generator) < config.subword_dropout
-    return ids_nT.masked_fill(dropped_nT & (ids_nT != 0), unknown_id)
+        return lower
+    states = lower.states_nTW
+    dropped_nT = torch.rand(states.shape[:2], generator=generator) < config.subword_dropout
+    if states.ndim == 2:
+        return lower._replace(states_nTW=states.masked_fill(dropped_nT & (states != 0), unknown_id))
+    return lower._replace(states_nTW=states.masked_fill(dropped_nT[:, :, None], 0.0))

@@ -11,25 +11,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.nets.encoders.image import Lower
+from models.nets.encoders.text import TextLower
 from models.preprocess.text import pad_ids
-from training.augment import augment_maps, drop_subwords
+from training.augment import augment_maps, augment_pixels, drop_subwords
 from training.cache import LowerCache
 from training.data import Pairs, Rows
 from training.recipe import Augmentation
+from training.text_cache import StateCache
 
 Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncoderInputs:
-    """Inputs of the encoders, each only for the rows that have its modality, as in `Batch`."""
+    """Inputs of the encoders' upper halves, each only for the rows that have its modality, as in `Batch`."""
 
     image: Lower | None
-    text: dict[str, Tensor] | None
+    text: TextLower | None
 
 
 class BatchSource:
-    """Assembles batches from the image cache and the token ids.
+    """Assembles batches from the caches of the encoders' lower halves, or from token ids where text has none.
 
     present_NM: bool; labels_NH: int64, -1 where unlabelled.
     """
@@ -41,11 +43,13 @@ class BatchSource:
         labels_NH: NDArray[np.int64],
         cache: LowerCache | None,
         captions: Sequence[Sequence[Ids]],
+        states: StateCache | None = None,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
         self.cache = cache
         self.captions = captions
+        self.states = states
         self.labels_NH = torch.from_numpy(labels_NH)
         self.has = {
             "image": pairs.image_of_N >= 0,
@@ -66,22 +70,24 @@ class BatchSource:
         """Nothing random: first captions, images as they are."""
         return EncoderInputs(
             self._images(rows, np.zeros(len(rows), dtype=np.intp)),
-            self._texts([self.captions[row][0] for row in rows if self.captions[row]]),
+            self._texts([(int(row), 0) for row in rows if self.captions[row]]),
         )
 
     def augmented(
         self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
     ) -> EncoderInputs:
-        """A random caption and mirroring for each row; maps and subwords augmented."""
+        """A random caption and mirroring for each row; maps, or pixels, and subwords augmented."""
         picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
         num_variants = 1 if self.cache is None else len(self.cache.maps_VICHW)
         image = self._images(rows, (picks[0] % num_variants).astype(np.intp))
-        if image is not None:
-            image = augment_maps(image, config, generator)
-        options = [(self.captions[row], pick) for row, pick in zip(rows, picks[1], strict=True)]
-        text = self._texts([captions[pick % len(captions)] for captions, pick in options if captions])
+        if image is not None and self.cache is not None:
+            augment = augment_pixels if self.cache.holds_pixels else augment_maps
+            image = augment(image, config, generator)
+        options = [(int(row), int(pick)) for row, pick in zip(rows, picks[1], strict=True)]
+        chosen = [(row, pick % len(self.captions[row])) for row, pick in options if self.captions[row]]
+        text = self._texts(chosen)
         if text is not None:
-            text["ids"] = drop_subwords(text["ids"], config, unknown_id, generator)
+            text = drop_subwords(text, config, unknown_id, generator)
         return EncoderInputs(image, text)
 
     def _images(self, rows: Rows, variants: Rows) -> Lower | None:
@@ -90,8 +96,11 @@ class BatchSource:
             return None
         return self.cache.load(variants[has], self.pairs.image_of_N[rows][has])
 
-    def _texts(self, captions: Sequence[Ids]) -> dict[str, Tensor] | None:
-        if not captions or "text" not in self.modalities:
+    def _texts(self, chosen: Sequence[tuple[int, int]]) -> TextLower | None:
+        """The captions of these (row, which of its captions)."""
+        if not chosen or "text" not in self.modalities:
             return None
-        arrays = pad_ids(captions)
-        return {name: torch.from_numpy(value) for name, value in arrays.items()}
+        if self.states is not None:
+            return self.states.load(chosen)
+        arrays = pad_ids([self.captions[row][caption] for row, caption in chosen])
+        return TextLower(torch.from_numpy(arrays["ids"]), torch.from_numpy(arrays["lengths"]))

@@ -5,9 +5,11 @@ arrays, so that data larger than memory streams; keyed by everything that change
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from torch import nn
 from models.nets.encoders.image import ImageEncoder, Lower
 from training.export import LowerSession
 
+_LOG = logging.getLogger(__name__)
+
 BATCH = 16  # larger batches are no faster on a CPU and hold more memory
 
 
@@ -24,12 +28,17 @@ BATCH = 16  # larger batches are no faster on a CPU and hold more memory
 class LowerCache:
     """V variants (1, or 2 with mirrored) of I images.
 
-    maps_VICHW: float16, what the last frozen block gives.
+    maps_VICHW: float16, what the last frozen block gives; uint8 pixels where none is frozen.
     pooled_VIF: float32, what the frozen blocks and the histogram are pooled to.
     """
 
-    maps_VICHW: NDArray[np.float16]
+    maps_VICHW: NDArray[np.float16] | NDArray[np.uint8]
     pooled_VIF: NDArray[np.float32]
+
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether no block is frozen, so that the pixels themselves are kept: decoded once, not every epoch."""
+        return self.maps_VICHW.dtype == np.uint8
 
     def load(self, variants_n: NDArray[np.intp], images_n: NDArray[np.intp]) -> Lower:
         """Read the rows of n images, each in the variant given."""
@@ -59,36 +68,64 @@ def open_lower_cache(
         key: identifies the images, their order and their preprocessing.
         num_images: I.
         pixels_of: prepared pixels (n, S, S, 3) uint8 of the images asked for.
-        mirror: also cache every image mirrored.
+        mirror: also cache every image mirrored, where blocks are frozen.
         advance: progress, in images.
     """
     first = pixels_of([0])
     shape_CHW, width = _shapes(encoder, first)
-    variants = 2 if mirror else 1
+    # Pixels are mirrored as they are drawn, which costs nothing; a map would have to be computed again.
+    variants = 2 if mirror and encoder.frozen_blocks else 1
+    kind = np.float16 if encoder.frozen_blocks else np.uint8
     path = folder / _digest(encoder, key, num_images, variants)
     path.mkdir(parents=True, exist_ok=True)
     progress_file = path / "progress.json"
     done = int(json.loads(progress_file.read_text())["images"]) if progress_file.exists() else 0
-    mode = "r+" if done else "w+"
-    maps = np.memmap(path / "maps.f16", np.float16, mode, shape=(variants, num_images, *shape_CHW))  # type: ignore[call-overload]
-    pooled = np.memmap(path / "pooled.f32", np.float32, mode, shape=(variants, num_images, width))  # type: ignore[call-overload]
+    mode: Literal["r+", "w+"] = "r+" if done else "w+"
+    maps = np.memmap(path / "maps", kind, mode, shape=(variants, num_images, *shape_CHW))
+    pooled = _map_or_none(path / "pooled", mode, (variants, num_images, width))
     advance(done)
     if done < num_images:
-        session = LowerSession(encoder, first.shape[1])
+        compute = _lower_half(encoder, first.shape[1])
         for start in range(done, num_images, BATCH):
             images = range(start, min(start + BATCH, num_images))
             pixels = pixels_of(images)
             for variant in range(variants):
-                lower_map, lower_pooled = session.run(pixels[:, :, ::-1] if variant else pixels)
+                lower_map, lower_pooled = compute(pixels[:, :, ::-1] if variant else pixels)
                 maps[variant, images], pooled[variant, images] = lower_map, lower_pooled
             if start % (BATCH * 32) == 0 or images[-1] == num_images - 1:
                 maps.flush()
-                pooled.flush()
+                if isinstance(pooled, np.memmap):
+                    pooled.flush()
                 partial = progress_file.with_suffix(".partial")
                 partial.write_text(json.dumps({"images": images[-1] + 1}))
                 partial.replace(progress_file)
             advance(len(images))
     return LowerCache(maps, pooled)
+
+
+def _map_or_none(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    # Nothing frozen and no histogram: there is nothing to pool, and an empty file cannot be mapped.
+    return np.memmap(path, np.float32, mode, shape=shape) if shape[2] else np.zeros(shape, np.float32)
+
+
+Compute = Callable[[NDArray[np.uint8]], tuple[NDArray[np.generic], NDArray[np.float32]]]
+
+
+def _lower_half(encoder: ImageEncoder, side_px: int) -> Compute:
+    """(n, S, S, 3) uint8 → map and pooled features, by ONNX Runtime where it can and there is much to do."""
+
+    @torch.inference_mode()
+    def eager(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+        lower = encoder.lower(torch.from_numpy(np.ascontiguousarray(pixels)))
+        return lower.map_nCHW.numpy(), lower.pooled_nF.numpy()
+
+    if not encoder.frozen_blocks:
+        return eager
+    try:
+        return LowerSession(encoder, side_px).run
+    except Exception:  # the exporter and the runtime have no error of their own for "cannot express this"
+        _LOG.info("the frozen blocks cannot be exported to ONNX; torch computes them", exc_info=True)
+        return eager
 
 
 def _shapes(encoder: ImageEncoder, pixels: NDArray[np.uint8]) -> tuple[tuple[int, ...], int]:

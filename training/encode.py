@@ -8,8 +8,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
-from models.nets.network import Network
+from models.nets.encoders.text import TextEncoder
+from models.nets.network import EncodedBatch, Network
 from training.batches import BatchSource, EncoderInputs
 from training.data import Rows
 
@@ -22,30 +24,29 @@ def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
     return [part for size in range(1, len(names) + 1) for part in combinations(names, size)]
 
 
-def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
-    """One modality's training inputs → (n, D); the frozen lower half of images comes from the cache."""
+def encode(network: Network, modality: str, inputs: EncoderInputs) -> Encoded:
+    """One modality's training inputs → what `Network.encode` gives; the frozen lower half is in the inputs."""
+    encoder = network.encoders[modality]
     if modality == "image":
-        assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
-        encoder = network.encoders["image"]
         assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
+        assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
         # Channels last is faster for depthwise convolutions on a CPU; run.train lays the weights out so.
         map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
-        vectors: Tensor = network.norms["image"](encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
-        return vectors
+        return network.normalise(modality, encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
+    assert isinstance(encoder, TextEncoder)  # noqa: S101 - for the type checker
     assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
-    return network.encode("text", inputs.text)
+    return network.normalise(modality, encoder.upper(inputs.text))
 
 
-def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> Tensor:
-    """All encoders on a batch → (B, M, D), zeros where a modality is absent."""
-    parts = []
-    for column, modality in enumerate(source.modalities):
-        present_B = source.present_NM[rows, column]
-        spread_BD = torch.zeros(len(rows), network.config.width)
-        if present_B.any():
-            spread_BD = spread_BD.index_put((present_B,), encode(network, modality, inputs))
-        parts.append(spread_BD)
-    return torch.stack(parts, dim=1)
+def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> EncodedBatch:
+    """All encoders on a batch."""
+    present_BM = source.present_NM[rows]
+    encoded = {
+        modality: encode(network, modality, inputs)
+        for place, modality in enumerate(source.modalities)
+        if present_BM[:, place].any()
+    }
+    return network.gather(encoded, present_BM)
 
 
 def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from models.batch import Example
 from models.calibration import Calibration, subset_name
 from models.checkpoint import CheckpointConfig
 from models.decode import decode_image
+from models.engine import Output
 from models.errors import InputError, ManifestError
 from models.manifest import Record
 from models.predictor import Predictor
@@ -43,31 +44,39 @@ class SubsetOutput:
 
 
 def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progress) -> dict[str, SubsetOutput]:
-    """Encode every record once, then fuse once for each subset of the modalities.
+    """Encode every record once, and fuse it once for each subset of the modalities.
 
     Raises:
         ManifestError: naming the row whose image cannot be decoded.
     """
-    vectors, present = [], []
     progress.start("evaluate", len(records))
+    rows: dict[str, list[NDArray[np.intp]]] = {}
+    found: dict[str, list[Output]] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(records), BATCH):
             part = records[start : start + BATCH]
             batch = predictor.preprocessors.collate(
                 list(pool.map(lambda record: prepare(predictor, record), part))
             )
-            vectors.append(predictor.engine.encode(batch))
-            present.append(batch.present_BM)
+            encoded = predictor.engine.encode(batch)
+            for names in subsets(predictor.modalities):
+                wanted_M = np.array([name in names for name in predictor.modalities])
+                own = np.flatnonzero(batch.present_BM[:, wanted_M].all(1))
+                if len(own):
+                    output = predictor.engine.fuse(encoded.take(own), batch.present_BM[own] & wanted_M)
+                    rows.setdefault(subset_name(names), []).append(start + own)
+                    found.setdefault(subset_name(names), []).append(output)
             progress.advance(len(part))
-    vectors_NMD, present_NM = np.concatenate(vectors), np.concatenate(present)
-    found: dict[str, SubsetOutput] = {}
-    for names in subsets(predictor.modalities):
-        wanted_M = np.array([name in names for name in predictor.modalities])
-        rows = np.flatnonzero(present_NM[:, wanted_M].all(1))
-        if len(rows):
-            output = predictor.engine.fuse(vectors_NMD[rows], present_NM[rows] & wanted_M)
-            found[subset_name(names)] = SubsetOutput(rows, output.logits, output.embedding_BE)
-    return found
+    order = [subset_name(names) for names in subsets(predictor.modalities)]
+    return {name: _joined(rows[name], found[name]) for name in order if name in found}
+
+
+def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> SubsetOutput:
+    return SubsetOutput(
+        np.concatenate(rows),
+        {head: np.concatenate([output.logits[head] for output in outputs]) for head in outputs[0].logits},
+        np.concatenate([output.embedding_BE for output in outputs]),
+    )
 
 
 def prepare(predictor: Predictor, record: Record) -> Example:

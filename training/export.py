@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
 from models.nets.encoders.image import ImageEncoder, Lower
-from models.nets.network import Network
+from models.nets.fusion import Tokens
+from models.nets.network import EncodedBatch, Network, join_tokens
 from training.padding import with_fixed_padding
 
 OPSET = 17
@@ -39,17 +40,25 @@ class _Encode(nn.Module):
         super().__init__()
         self.network, self.modality = network, modality
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.network.encode(self.modality, dict(zip(ENCODER_INPUTS[self.modality], inputs, strict=True)))
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(ENCODER_INPUTS[self.modality], inputs, strict=True))
+        return tuple(part for part in self.network.encode(self.modality, named) if part is not None)
 
 
 class _Fuse(nn.Module):
+    """Vectors, presence and, where the fusion looks at them, the tokens of each modality and their validity."""
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, vectors: Tensor, present: Tensor) -> tuple[Tensor, ...]:
-        output = self.network.fuse(vectors, present)
+    def forward(self, vectors: Tensor, present: Tensor, *tokens: Tensor) -> tuple[Tensor, ...]:
+        parts = [
+            # Grown from the shape, which differs from batch to batch.
+            Tokens(values, valid, torch.zeros_like(valid[0], dtype=torch.int64) + place)
+            for place, (values, valid) in enumerate(zip(tokens[::2], tokens[1::2], strict=True))
+        ]
+        output = self.network.fuse(EncodedBatch(vectors, join_tokens(parts)), present)
         return (output.embedding_BE, *output.logits.values())
 
 
@@ -79,20 +88,33 @@ def export_network(network: Network, side_px: int) -> Exported:
     }
     traced = with_fixed_padding(network, side_px)
     models: dict[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]] = {}
+    encoded_names = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
     for name in network.modalities:
         names = ENCODER_INPUTS[name]
-        axes = {"image": {"pixels": {0: "n"}}, "text": {"ids": {0: "n", 1: "tokens"}, "lengths": {0: "n"}}}[name]
-        model = _to_onnx(_Encode(traced, name), samples[name], names, ("vector",), {**axes, "vector": {0: "n"}})
-        models[f"encode.{name}"] = (model, names, ("vector",))
-    num_modalities = len(network.modalities)
-    fuse_inputs = (
-        torch.zeros(2, num_modalities, network.config.width),
-        torch.ones(2, num_modalities, dtype=torch.bool),
-    )
-    names, outputs = ("vectors", "present"), ("embedding", *(f"logits.{head}" for head in network.heads))
-    model = _to_onnx(_Fuse(traced), fuse_inputs, names, outputs, {name: {0: "n"} for name in (*names, *outputs)})
-    models["fuse"] = (model, names, outputs)
+        axes = {"image": {"pixels": {0: "n"}}, "text": {"ids": {0: "n", 1: "length"}, "lengths": {0: "n"}}}[name]
+        axes = {**axes, **{output: {0: "n"} for output in encoded_names}}
+        if name == "text" and network.config.uses_tokens:
+            axes |= {output: {0: "n", 1: "length"} for output in ("tokens", "valid")}
+        model = _to_onnx(_Encode(traced, name), samples[name], names, encoded_names, axes)
+        models[f"encode.{name}"] = (model, names, encoded_names)
+    models["fuse"] = _fuse_graph(traced)
     return _share_weights(network, models)
+
+
+def _fuse_graph(network: Network) -> tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]:
+    width, num_modalities = network.config.width, len(network.modalities)
+    inputs = [torch.zeros(2, num_modalities, width), torch.ones(2, num_modalities, dtype=torch.bool)]
+    names = ["vectors", "present"]
+    axes = {name: {0: "n"} for name in names}
+    if network.config.uses_tokens:
+        for place, modality in enumerate(network.modalities):
+            inputs += [torch.zeros(2, 3 + place, width), torch.ones(2, 3 + place, dtype=torch.bool)]
+            own = [f"tokens.{modality}", f"valid.{modality}"]
+            axes |= {name: {0: "n", 1: f"length.{modality}"} for name in own}
+            names += own
+    outputs = ("embedding", *(f"logits.{head}" for head in network.heads))
+    axes |= {name: {0: "n"} for name in outputs}
+    return _to_onnx(_Fuse(network), tuple(inputs), names, outputs, axes), tuple(names), outputs
 
 
 class LowerSession:

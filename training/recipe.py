@@ -61,7 +61,7 @@ class Objective(Config):
 
 
 class Augmentation(Config):
-    """What training changes at random. Mirroring doubles the image cache; the rest acts on cached maps and ids."""
+    """What training changes at random. Mirroring doubles the cache of maps; the rest costs next to nothing."""
 
     mirror: bool = True
     subword_dropout: float = Field(0.1, ge=0, lt=1)
@@ -73,6 +73,13 @@ class Augmentation(Config):
     )
     map_cutout: float = Field(0.3, ge=0, le=1, description="Chance that a square of a cached map is blanked.")
     map_noise: float = Field(0.1, ge=0, lt=1, description="Deviation of a cached map's random gain.")
+    pixel_crop: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Least share of an image's area that a crop keeps, where no block is frozen; 1: none.",
+    )
+    pixel_colour: float = Field(0.2, ge=0, le=1, description="How far its light and colours may go; 0 is none.")
 
 
 class GalleryRecipe(Config):
@@ -89,6 +96,7 @@ class Recipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     seed: int = 0
     pretrained: str = Field("package", description="Image weights: package, hub, none, or a .safetensors path.")
+    pretrained_text: str = Field("package", description="MiniLM's weights: package, hub, or a folder with them.")
     data: DataRecipe
     preprocessing: Preprocessing
     network: NetworkConfig

@@ -5,38 +5,19 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from tokenizers import Tokenizer
 
-from models.config import ClassificationHead, NetworkConfig
 from models.errors import ConfigError, ManifestError
-from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
-from models.preprocess import Preprocessors
-from models.preprocess.text import UNKNOWN
 from training import assemble, report
-from training.batches import BatchSource
-from training.cache import LowerCache, open_lower_cache
-from training.data import (
-    Pairs,
-    check_images,
-    label_numbers,
-    label_vocabularies,
-    load_pairs,
-    prepare_pixels,
-    prepare_texts,
-)
+from training.data import Pairs, check_images, label_vocabularies, load_pairs
 from training.evaluate import fit_calibration, measure, run_subsets
 from training.loop import Progress, RunState, load_state, read_state
-from training.pretrained import load_backbone
 from training.recipe import Recipe
-from training.stages import Plan, Workbench, run_stages
-from training.tokenizer import train_tokenizer
+from training.setup import Setup, set_up
+from training.stages import run_stages
 from training.trust import fit_trust
-
-STATISTICS_IMAGES = 1_024  # enough for a mean and a deviation of each feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,83 +66,17 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
         The folder of the new version.
     """
     pairs = check(recipe, options.data, progress)
-    torch.manual_seed(recipe.seed)
-    tokenizer = _tokenizer(recipe, pairs)
-    config = _network_config(recipe, pairs, tokenizer)
-    bench = Workbench(Network(config))
-    origin = _load_pretrained(bench.network, recipe)
-    source = _source(recipe, pairs, config, bench.network, tokenizer, options.work, progress)
-    bench.to(memory_format=torch.channels_last)
+    setup = set_up(recipe, pairs, options.work, progress)
+    plan, bench = setup.plan, setup.plan.bench
     state, path = _run_state(recipe, pairs, options)
     if state.finished or state.stage:  # also within a stage: the fusion stage encodes before it loads its state
         load_state(path, bench, None, None)
-    unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
-    plan = Plan(bench, source, recipe, unknown, progress)
     run_stages(plan, state=state, path=path)
     bench.eval()
     fit_trust(plan)
-    folder = _write(recipe, pairs, bench.network.eval(), tokenizer, state, origin, options.out, progress)
+    folder = _write(recipe, pairs, bench.network, setup, state, options.out, progress)
     path.unlink()
     return folder
-
-
-def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:
-    if recipe.network.text is None:
-        return None
-    texts = (text for row in pairs.rows("train") for text in pairs.records[row].texts)
-    return train_tokenizer(texts, recipe.network.text.vocab_size)
-
-
-def _network_config(recipe: Recipe, pairs: Pairs, tokenizer: Tokenizer | None) -> NetworkConfig:
-    """The recipe's network with what the data decides: labels, and the subwords that were found."""
-    labels = label_vocabularies(pairs, recipe.data.columns.labels)
-    changes: dict[str, object] = {
-        "classes": {head: ClassificationHead(labels=found) for head, found in labels.items()}
-    }
-    if recipe.network.text is not None and tokenizer is not None:
-        changes["text"] = recipe.network.text.model_copy(update={"vocab_size": tokenizer.get_vocab_size()})
-    return recipe.network.model_copy(update=changes)
-
-
-def _load_pretrained(network: Network, recipe: Recipe) -> str:
-    if recipe.network.image is None:
-        return "none"
-    encoder = network.encoders["image"]
-    assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
-    return load_backbone(encoder, recipe.network.image.backbone, recipe.pretrained)
-
-
-def _source(
-    recipe: Recipe,
-    pairs: Pairs,
-    config: NetworkConfig,
-    network: Network,
-    tokenizer: Tokenizer | None,
-    work: Path,
-    progress: Progress,
-) -> BatchSource:
-    cache: LowerCache | None = None
-    if config.image is not None and pairs.images:
-        encoder = network.encoders["image"]
-        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
-        progress.start("image features", len(pairs.images))
-        cache = open_lower_cache(
-            work / "cache",
-            encoder.eval(),
-            key=f"{pairs.hash}:{recipe.preprocessing.image}",
-            num_images=len(pairs.images),
-            pixels_of=lambda images: prepare_pixels([pairs.images[i] for i in images], recipe.preprocessing),
-            mirror=recipe.augmentation.mirror,
-            advance=progress.advance,
-        )
-        train = pairs.image_of_N[pairs.rows("train")]
-        some = train[train >= 0][:STATISTICS_IMAGES]
-        if len(some):
-            encoder.standardise(cache.load(np.zeros_like(some), some))
-    preprocessors = Preprocessors(recipe.preprocessing, tokenizer)
-    captions = prepare_texts(pairs, preprocessors) if config.text is not None else [[] for _ in pairs.records]
-    labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
-    return BatchSource(pairs, config.modalities, labels_NH, cache, captions)
 
 
 def _run_state(recipe: Recipe, pairs: Pairs, options: Options) -> tuple[RunState, Path]:
@@ -182,9 +97,8 @@ def _write(
     recipe: Recipe,
     pairs: Pairs,
     network: Network,
-    tokenizer: Tokenizer | None,
+    setup: Setup,
     state: RunState,
-    origin: str,
     out: Path,
     progress: Progress,
 ) -> Path:
@@ -193,12 +107,12 @@ def _write(
         "seed": recipe.seed,
         "data_hash": pairs.hash,
         "data_licence": recipe.data.licence,
-        "pretrained": origin,
+        "pretrained": "; ".join(setup.origins.values()) or "none",
         "commit": assemble.git_commit(),
         "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "torch": torch.__version__.split("+")[0],
     }
-    checkpoint = assemble.in_memory_checkpoint(network, tokenizer, recipe, provenance)
+    checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, recipe, provenance)
     predictor = load_predictor(checkpoint, engine="onnx", num_threads=torch.get_num_threads())
     val = [pairs.records[row] for row in pairs.rows("val")]
     val_outputs = run_subsets(predictor, val, progress)

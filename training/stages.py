@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from models.calibration import subset_name
 from models.errors import ConfigError
 from models.nets.encoders.image import ImageEncoder
-from models.nets.network import Network
+from models.nets.encoders.text import TextEncoder
+from models.nets.network import EncodedBatch, Network
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.data import UNLABELLED, Rows
 from training.encode import chunks, encode, encode_all, subset_mask, subsets
+from training.encoded_rows import EncodedRows
 from training.loop import Job, Progress, RunState, fit
 from training.losses import ContrastiveLoss, classification_loss
 from training.recipe import Recipe, Stage
@@ -92,7 +94,7 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     val = val[source.has[name][val]]
 
     def logits(module: Workbench, inputs: EncoderInputs) -> dict[str, Tensor]:
-        vectors_BD = module.network.dropout(encode(module.network, name, inputs))
+        vectors_BD = module.network.dropout(encode(module.network, name, inputs).vector_nD)
         return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
@@ -123,11 +125,11 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
 
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
     """Fusion, heads and embedding, on vectors that the frozen encoders gave once."""
-    vectors_NMD = encode_rows(plan, np.arange(len(plan.source.pairs.records)))
+    encoded = encode_rows(plan, np.arange(len(plan.source.pairs.records)))
     network = plan.bench.network
     fresh = [*network.fusion.parameters(), *network.heads.parameters(), *network.embedding.parameters()]
     groups = [([*fresh, *plan.bench.contrast.parameters()], stage.learning_rate)]
-    return _shared_heads(name, stage, plan, groups, lambda _module, rows, _generator: vectors_NMD[rows])
+    return _shared_heads(name, stage, plan, groups, lambda _module, rows, _generator: encoded.take(rows))
 
 
 def _joint(name: str, stage: Stage, plan: Plan) -> Job:
@@ -141,13 +143,11 @@ def _joint(name: str, stage: Stage, plan: Plan) -> Job:
         *plan.bench.contrast.parameters(),
     ]
 
-    def vectors_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> Tensor:
-        if generator is not None:
-            return encode_all(module.network, plan.source, rows, plan.augmented(rows, generator))
-        parts = [encode_all(module.network, plan.source, part, plan.source.plain(part)) for part in chunks(rows)]
-        return torch.cat(parts)
+    def encoded_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> EncodedBatch:
+        inputs = plan.source.plain(rows) if generator is None else plan.augmented(rows, generator)
+        return encode_all(module.network, plan.source, rows, inputs)
 
-    return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), vectors_of)
+    return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), encoded_of)
 
 
 def _shared_heads(
@@ -155,7 +155,7 @@ def _shared_heads(
     stage: Stage,
     plan: Plan,
     groups: list[tuple[list[nn.Parameter], float]],
-    vectors_of: Callable[[Workbench, Rows, torch.Generator | None], Tensor],
+    encoded_of: Callable[[Workbench, Rows, torch.Generator | None], EncodedBatch],
 ) -> Job:
     """The heads that are served, trained on every subset of the modalities in every step.
 
@@ -166,40 +166,54 @@ def _shared_heads(
     val = source.pairs.rows("val")
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
-        return multitask_loss(plan, rows, vectors_of(plan.bench, rows, generator))
+        return multitask_loss(plan, rows, encoded_of(plan.bench, rows, generator))
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        vectors_BMD = vectors_of(module, val, None)
-        figures: dict[str, float] = {}
-        for part in subsets(source.modalities):
-            keep_B, mask_BM = subset_mask(source.present_NM[val], source.modalities, part)
-            if keep_B.any():
-                output = module.network.fuse(vectors_BMD[keep_B], mask_BM[keep_B])
-                found = _accuracies(output.logits, source.labels_NH[val][keep_B])
-                figures |= {f"{subset_name(part)}/{head}": value for head, value in found.items()}
-        return figures
+        return _subset_accuracies(module.network, source, val, lambda rows: encoded_of(module, rows, None))
 
     return Job(name, stage, groups, loss, validate)
 
 
-def multitask_loss(plan: Plan, rows: Rows, vectors_BMD: Tensor) -> Tensor:
+def _subset_accuracies(
+    network: Network, source: BatchSource, rows: Rows, encoded_of: Callable[[Rows], EncodedBatch]
+) -> dict[str, float]:
+    """Accuracy by subset and head, some rows at a time."""
+    logits: dict[str, list[dict[str, Tensor]]] = {}
+    kept: dict[str, list[Tensor]] = {}
+    for chunk in chunks(rows):
+        encoded = encoded_of(chunk)
+        for part in subsets(source.modalities):
+            keep_B, mask_BM = subset_mask(source.present_NM[chunk], source.modalities, part)
+            if keep_B.any():
+                output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
+                logits.setdefault(subset_name(part), []).append(output.logits)
+                kept.setdefault(subset_name(part), []).append(source.labels_NH[chunk][keep_B])
+    figures: dict[str, float] = {}
+    for subset, found in logits.items():
+        whole = {head: torch.cat([part[head] for part in found]) for head in found[0]}
+        accuracies = _accuracies(whole, torch.cat(kept[subset]))
+        figures |= {f"{subset}/{head}": value for head, value in accuracies.items()}
+    return figures
+
+
+def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
     """Weighted sum over subsets and heads, and contrastive terms between the embeddings of the subsets."""
     source, objective, network = plan.source, plan.recipe.objective, plan.bench.network
     labels_BH, present_BM = source.labels_NH[rows], source.present_NM[rows]
-    total = vectors_BMD.new_zeros(())
+    total = encoded.vectors_BMD.new_zeros(())
     embeddings: dict[str, Tensor] = {}
     for part in subsets(source.modalities):
         keep_B, mask_BM = subset_mask(present_BM, source.modalities, part)
         if not keep_B.any():
             continue
-        output = network.fuse(vectors_BMD[keep_B], mask_BM[keep_B])
+        output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
         weight = objective.subsets.get(subset_name(part), 1.0)
         total = total + weight * classification_loss(
             output.logits, labels_BH[keep_B], objective.heads, objective.label_smoothing
         )
-        spread_BE = vectors_BMD.new_zeros(len(rows), output.embedding_BE.shape[1])
+        spread_BE = total.new_zeros(len(rows), output.embedding_BE.shape[1])
         spread_BE[keep_B] = output.embedding_BE
         embeddings[subset_name(part)] = spread_BE
     return total + _contrastive(plan, rows, embeddings)
@@ -223,30 +237,27 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
 
 
 @torch.no_grad()
-def encode_rows(plan: Plan, rows: Rows) -> Tensor:
-    """(B, M, D) of many rows by the network as it stands, nothing random, with progress."""
+def encode_rows(plan: Plan, rows: Rows) -> EncodedRows:
+    """Many rows by the network as it stands, nothing random, with progress."""
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
-    parts = []
+    encoded = EncodedRows(len(plan.source.modalities), network.config.width)
     for part in chunks(rows):
-        parts.append(encode_all(network, plan.source, part, plan.source.plain(part)))
+        encoded.append(encode_all(network, plan.source, part, plan.source.plain(part)))
         plan.progress.advance(len(part))
-    return torch.cat(parts)
+    return encoded
 
 
 def _groups(
     network: Network, stage: Stage, modalities: Iterable[str], fresh: list[nn.Parameter]
 ) -> list[tuple[list[nn.Parameter], float]]:
-    """New layers at the stage's rate; pretrained blocks at theirs, or frozen; the lower half always frozen."""
+    """New layers at the stage's rate; pretrained ones at theirs, or frozen; the lower half always frozen."""
     backbone: list[nn.Parameter] = []
     for name in modalities:
         encoder = network.encoders[name]
-        if isinstance(encoder, ImageEncoder):
-            backbone += encoder.upper_backbone()
-            pretrained = {id(parameter) for parameter in encoder.backbone()}
-            fresh = fresh + [parameter for parameter in encoder.parameters() if id(parameter) not in pretrained]
-        else:
-            fresh = fresh + list(encoder.parameters())
+        assert isinstance(encoder, ImageEncoder | TextEncoder)  # noqa: S101 - for the type checker
+        backbone += encoder.pretrained()
+        fresh = [*fresh, *encoder.fresh()]
     groups = [(fresh, stage.learning_rate)]
     return [*groups, (backbone, stage.backbone_learning_rate)] if stage.backbone_learning_rate else groups
 

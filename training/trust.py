@@ -7,9 +7,9 @@ on new ones, and the encoder that errs least there is outvoted. One offset a mod
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.nets.fusion import GatedFusion
+from models.nets.network import EncodedBatch
 from training.data import Rows
 from training.losses import classification_loss
 from training.stages import Plan, encode_rows
@@ -25,13 +25,12 @@ def fit_trust(plan: Plan) -> None:
     rows = rows[plan.source.present_NM[rows].all(1).numpy()]
     if not isinstance(fusion, GatedFusion) or len(plan.source.modalities) < 2 or not len(rows):
         return
-    vectors_BMD = encode_rows(plan, rows)
+    encoded = encode_rows(plan, rows).take(np.arange(len(rows)))
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
         # Beside the summed likelihood, a Gaussian prior of deviation 1: a handful of rows must not decide alone.
         losses = [
-            len(rows) * _loss(plan, rows, vectors_BMD, column, float(offset)) + 0.5 * offset**2
-            for offset in OFFSETS
+            len(rows) * _loss(plan, rows, encoded, column, float(offset)) + 0.5 * offset**2 for offset in OFFSETS
         ]
         fusion.trust_M[column] = float(OFFSETS[int(np.argmin(losses))])
     named = zip(plan.source.modalities, fusion.trust_M.tolist(), strict=True)
@@ -39,12 +38,12 @@ def fit_trust(plan: Plan) -> None:
     plan.progress.log(f"trust of the gate: {shown}")
 
 
-def _loss(plan: Plan, rows: Rows, vectors_BMD: Tensor, column: int, offset: float) -> float:
+def _loss(plan: Plan, rows: Rows, encoded: EncodedBatch, column: int, offset: float) -> float:
     """Cross-entropy over all heads at the best common temperature: sharpness must not pass for trust."""
     network = plan.bench.network
     assert isinstance(network.fusion, GatedFusion)  # noqa: S101 - for the type checker
     network.fusion.trust_M[column] = offset
-    output = network.fuse(vectors_BMD, torch.ones(vectors_BMD.shape[:2], dtype=torch.bool))
+    output = network.fuse(encoded, torch.ones(encoded.vectors_BMD.shape[:2], dtype=torch.bool))
     labels_BH = plan.source.labels_NH[rows]
     losses = []
     for temperature in (0.5, 0.7, 1.0, 1.4, 2.0):

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.batch import Batch
 from models.config import NetworkConfig
+from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
-from models.nets.encoders.text import TextEncoder
-from models.nets.fusion import build_fusion
+from models.nets.encoders.text import build_text_encoder
+from models.nets.fusion import Tokens, build_fusion
 from models.nets.heads import ClassificationHead, EmbeddingHead
 
 
@@ -21,6 +21,24 @@ class Outputs(NamedTuple):
 
     logits: dict[str, Tensor]
     embedding_BE: Tensor
+
+
+class EncodedBatch(NamedTuple):
+    """A batch after its encoders.
+
+    vectors_BMD: zeros where a modality is absent.
+    tokens: None where the fusion looks at none.
+    """
+
+    vectors_BMD: Tensor
+    tokens: Tokens | None = None
+
+    def take(self, rows: Tensor) -> "EncodedBatch":
+        """Some rows of the batch, by index or mask (B,)."""
+        tokens = self.tokens
+        if tokens is not None:
+            tokens = tokens._replace(values_BSD=tokens.values_BSD[rows], valid_BS=tokens.valid_BS[rows])
+        return EncodedBatch(self.vectors_BMD[rows], tokens)
 
 
 class Network(nn.Module):
@@ -32,11 +50,14 @@ class Network(nn.Module):
         self.modalities = config.modalities
         self.encoders = nn.ModuleDict()
         if config.image is not None:
-            self.encoders["image"] = ImageEncoder(config.image, config.width)
+            self.encoders["image"] = ImageEncoder(config.image, config.width, tokens=config.uses_tokens)
         if config.text is not None:
-            self.encoders["text"] = TextEncoder(config.text, config.width)
+            self.encoders["text"] = build_text_encoder(config.text, config.width, tokens=config.uses_tokens)
         # One scale for all modalities, or the fusion would follow whichever encoder shouts loudest.
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.width) for name in self.modalities})
+        self.token_norms = nn.ModuleDict(
+            {name: nn.LayerNorm(config.width) for name in self.modalities if config.uses_tokens}
+        )
         self.fusion = build_fusion(config.fusion, len(self.modalities), config.width)
         self.dropout = nn.Dropout(config.fusion_dropout)
         self.heads = nn.ModuleDict(
@@ -44,22 +65,51 @@ class Network(nn.Module):
         )
         self.embedding = EmbeddingHead(config.width, config.embedding.dimensions)
 
-    def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        """A modality's encoder inputs → (n, D)."""
-        vectors: Tensor = self.norms[modality](self.encoders[modality](**inputs))
-        return vectors
+    def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Encoded:
+        """A modality's encoder inputs → a vector (n, D), and tokens (n, T, D) where the fusion looks at them."""
+        return self.normalise(modality, self.encoders[modality](**inputs))
 
-    def fuse(self, vectors_BMD: Tensor, present_BM: Tensor) -> Outputs:
-        """(B, M, D) and bool (B, M) → every head; the contents of absent modalities do not matter."""
-        fused_BD = self.dropout(self.fusion(vectors_BMD, present_BM))
+    def normalise(self, modality: str, encoded: Encoded) -> Encoded:
+        """Bring what an encoder gave to the scale that all modalities share."""
+        tokens_nTD = encoded.tokens_nTD
+        if tokens_nTD is not None:
+            tokens_nTD = self.token_norms[modality](tokens_nTD)
+        return Encoded(self.norms[modality](encoded.vector_nD), tokens_nTD, encoded.valid_nT)
+
+    def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
+        """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
+        tokens = () if encoded.tokens is None else (encoded.tokens,)
+        fused_BD = self.dropout(self.fusion(encoded.vectors_BMD, present_BM, *tokens))
         return Outputs({name: head(fused_BD) for name, head in self.heads.items()}, self.embedding(fused_BD))
 
-    def scatter(self, batch: Batch, vectors: Mapping[str, Tensor]) -> Tensor:
-        """Each modality's rows (n, D) → (B, M, D), zeros where absent."""
-        some = next(iter(vectors.values()))
-        vectors_BMD = some.new_zeros(len(batch), len(self.modalities), self.config.width)
-        for column, modality in enumerate(self.modalities):
-            if modality in vectors:
-                rows = torch.from_numpy(batch.rows(modality)).to(some.device)
-                vectors_BMD[rows, column] = vectors[modality].to(some.dtype)
-        return vectors_BMD
+    def gather(self, encoded: Mapping[str, Encoded], present_BM: Tensor) -> EncodedBatch:
+        """Each modality's rows (n, …), in the batch's order, to their places in the batch; zeros elsewhere."""
+        some = next(iter(encoded.values())).vector_nD
+        blank_BD = some.new_zeros(len(present_BM), self.config.width)
+        vectors, tokens = [], []
+        for place, modality in enumerate(self.modalities):
+            rows = (present_BM[:, place].nonzero()[:, 0],)
+            found = encoded.get(modality)
+            if found is None:
+                vectors.append(blank_BD)
+                continue
+            vectors.append(blank_BD.index_put(rows, found.vector_nD.to(some.dtype)))
+            if found.tokens_nTD is not None and found.valid_nT is not None:
+                length = found.tokens_nTD.shape[1]
+                values_BTD = (
+                    blank_BD[:, None].repeat(1, length, 1).index_put(rows, found.tokens_nTD.to(some.dtype))
+                )
+                valid_BT = present_BM.new_zeros(len(present_BM), length).index_put(rows, found.valid_nT)
+                tokens.append(Tokens(values_BTD, valid_BT, torch.full((length,), place, device=some.device)))
+        return EncodedBatch(torch.stack(vectors, dim=1), join_tokens(tokens))
+
+
+def join_tokens(parts: list[Tokens]) -> Tokens | None:
+    """The tokens of several modalities side by side; None for no parts."""
+    if not parts:
+        return None
+    return Tokens(
+        torch.cat([part.values_BSD for part in parts], dim=1),
+        torch.cat([part.valid_BS for part in parts], dim=1),
+        torch.cat([part.owner_S for part in parts]),
+    )

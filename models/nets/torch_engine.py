@@ -7,9 +7,10 @@ from torch import Tensor
 
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
-from models.engine import Floats, Output, scatter
+from models.engine import Encoded, Floats, Output, scatter
 from models.errors import CheckpointError
-from models.nets.network import Network
+from models.nets.fusion import Tokens
+from models.nets.network import EncodedBatch, Network, join_tokens
 
 
 class TorchEngine:
@@ -39,23 +40,36 @@ class TorchEngine:
             raise CheckpointError(f"{checkpoint.path}: {WEIGHTS} does not fit the network: {error}") from error
         self._network = network.eval().to(self._device)
 
-    def encode(self, batch: Batch) -> Floats:
+    def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
         with torch.inference_mode(), self._precision():
-            vectors = {name: self._encode(batch, name) for name in batch.inputs}
-        return scatter(batch, vectors, self._network.config.width)
+            found = {name: self._encode(batch, name) for name in batch.inputs}
+        return scatter(batch, found, self._network.config.width)
 
-    def fuse(self, vectors_BMD: Floats, present_BM: NDArray[np.bool_]) -> Output:
+    def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         """See `Engine.fuse`. Runs in fp32: it is small, and softmax and norms like the precision."""
+        parts = [
+            Tokens(
+                self._move(part.values_BTD),
+                self._move(part.valid_BT),
+                torch.full(part.valid_BT.shape[1:], self._network.modalities.index(name), device=self._device),
+            )
+            for name, part in encoded.tokens.items()
+        ]
         with torch.inference_mode():
-            output = self._network.fuse(self._move(vectors_BMD), self._move(present_BM))
+            moved = EncodedBatch(self._move(encoded.vectors_BMD), join_tokens(parts))
+            output = self._network.fuse(moved, self._move(present_BM))
         return Output(
             {name: _floats(value) for name, value in output.logits.items()}, _floats(output.embedding_BE)
         )
 
-    def _encode(self, batch: Batch, modality: str) -> Floats:
+    def _encode(self, batch: Batch, modality: str) -> dict[str, NDArray[np.generic]]:
         inputs = {name: self._move(value) for name, value in batch.inputs[modality].items()}
-        return _floats(self._network.encode(modality, inputs))
+        encoded = self._network.encode(modality, inputs)
+        outputs: dict[str, NDArray[np.generic]] = {"vector": _floats(encoded.vector_nD)}
+        if encoded.tokens_nTD is not None and encoded.valid_nT is not None:
+            outputs |= {"tokens": _floats(encoded.tokens_nTD), "valid": encoded.valid_nT.cpu().numpy()}
+        return outputs
 
     def _move(self, array: NDArray[np.generic]) -> Tensor:
         # Pixels cross the bus as uint8 and are normalised on the card.

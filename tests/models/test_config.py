@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from models.config import ClassificationHead, ImageEncoder, NetworkConfig, Preprocessing, TextEncoder
+from models.config import ClassificationHead, ImageEncoder, NetworkConfig, Preprocessing, RecurrentTextEncoder
 from models.errors import ConfigError
 
 
@@ -40,9 +40,9 @@ def test_a_network_without_an_encoder_is_refused() -> None:
 @pytest.mark.parametrize(
     ("parts", "modalities"),
     [
-        ({"text": TextEncoder()}, ("text",)),
+        ({"text": RecurrentTextEncoder()}, ("text",)),
         ({"image": ImageEncoder()}, ("image",)),
-        ({"text": TextEncoder(), "image": ImageEncoder()}, ("image", "text")),
+        ({"text": RecurrentTextEncoder(), "image": ImageEncoder()}, ("image", "text")),
     ],
 )
 def test_modalities_are_those_with_an_encoder_in_a_fixed_order(

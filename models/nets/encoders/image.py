@@ -5,14 +5,16 @@ every block keeps it at no cost. The first `frozen_blocks` stay as pretrained, s
 
 # n rows, S side, F features"""
 
-from typing import NamedTuple, Self, cast
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
+from models.nets.backbones import create_model, take_apart
+from models.nets.encoders import Encoded
 
 OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
 
@@ -20,7 +22,7 @@ OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" 
 class Lower(NamedTuple):
     """What the frozen part gives for an image; training caches it.
 
-    map_nCHW: output of the last frozen block.
+    map_nCHW: output of the last frozen block; where nothing is frozen, the pixels, 0 to 255.
     pooled_nF: pooled features of the frozen blocks, and the colour histogram.
     """
 
@@ -29,98 +31,118 @@ class Lower(NamedTuple):
 
 
 class ImageEncoder(nn.Module):
-    """A timm EfficientNet or MobileNet (a stem, `blocks`, a head), from uint8 pixels to `width`."""
+    """A backbone of timm's or torchvision's, from uint8 pixels to `width`."""
 
     mean: Tensor
     std: Tensor
     feature_mean: Tensor
     feature_std: Tensor
 
-    def __init__(self, config: ImageEncoderConfig, width: int) -> None:
+    def __init__(self, config: ImageEncoderConfig, width: int, *, tokens: bool = False) -> None:
+        """Build with random weights; `tokens` adds what turns each cell of the last map into a token."""
         super().__init__()
-        backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0)
-        self.stem = nn.Sequential(backbone.conv_stem, backbone.bn1)
-        self.blocks = cast(nn.Sequential, backbone.blocks)
-        self.head = nn.Sequential(backbone.conv_head, backbone.bn2)
+        backbone = take_apart(create_model(config.backbone))
+        self.stem, self.blocks, self.head = backbone.stem, backbone.blocks, backbone.head
+        self.has_head = backbone.has_head
         self.histogram = ColourHistogram(config.colour_bins) if config.colour_bins else None
         self.frozen_blocks = min(config.frozen_blocks, len(self.blocks))
+        self.batch_statistics = False
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1) * 255, persistent=False)
-        lower, upper = self._pooled_widths()
-        # Features of different blocks differ a hundredfold in scale; see standardise().
-        self.register_buffer("feature_mean", torch.zeros(lower + upper))
-        self.register_buffer("feature_std", torch.ones(lower + upper))
-        self.project = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(lower + upper, config.hidden),
-            nn.LayerNorm(config.hidden),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, width),
+        self.lower_width = (config.colour_bins**3 if config.colour_bins else 0) + 2 * sum(
+            backbone.channels[: self.frozen_blocks]
         )
+        features = self.lower_width + 2 * sum(backbone.channels[self.frozen_blocks :])
+        # Features of different blocks differ a hundredfold in scale; see standardise().
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_std", torch.ones(features))
+        self.project = _projection(features, config, width)
+        self.tokens = nn.Linear(backbone.channels[-1], width) if tokens else None
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(n, S, S, 3) uint8 → (n, D)."""
+    def forward(self, pixels: Tensor) -> Encoded:
+        """(n, S, S, 3) uint8 → a vector, and a token for each cell of the last map."""
         return self.upper(self.lower(pixels))
 
     def lower(self, pixels: Tensor) -> Lower:
         """Run the frozen part on (n, S, S, 3) uint8 pixels."""
-        raw_n3SS = pixels.permute(0, 3, 1, 2).float()
-        current = self.stem((raw_n3SS - self.mean) / self.std)
-        pooled = [] if self.histogram is None else [self.histogram(raw_n3SS)]
-        for block in self.blocks[: self.frozen_blocks]:
-            current = block(current)
-            pooled += pool(current)
+        current = pixels.permute(0, 3, 1, 2).float()
+        pooled = [current.new_zeros(len(current), 0)] if self.histogram is None else [self.histogram(current)]
+        if self.frozen_blocks:
+            current = self.stem(self._normalise(current))
+            for block in self.blocks[: self.frozen_blocks]:
+                current = block(current)
+                pooled += pool(current)
         return Lower(current, torch.cat(pooled, dim=1))
 
-    def upper(self, lower: Lower) -> Tensor:
-        """Run the trainable part → (n, D)."""
-        features_nF = (self._features(lower) - self.feature_mean) / self.feature_std
-        projected: Tensor = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
-        return projected
+    def upper(self, lower: Lower) -> Encoded:
+        """Run the trainable part."""
+        features_nF, last_nCHW = self._features(lower)
+        features_nF = (features_nF - self.feature_mean) / self.feature_std
+        vector_nD = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
+        if self.tokens is None:
+            return Encoded(vector_nD)
+        tokens_nTD = self.tokens(last_nCHW.flatten(2).transpose(1, 2))
+        return Encoded(vector_nD, tokens_nTD, torch.ones_like(tokens_nTD[:, :, 0], dtype=torch.bool))
 
     @torch.no_grad()
-    def standardise(self, lower: Lower) -> None:
-        """Measure the mean and deviation of every feature on some training images."""
-        features_nF = self._features(lower)
+    def standardise(self, lowers: Iterable[Lower]) -> None:
+        """Measure the mean and deviation of every feature on some training images, a few at a time."""
+        features_nF = torch.cat([self._features(lower)[0] for lower in lowers])
         self.feature_mean.copy_(features_nF.mean(0))
-        self.feature_std.copy_(
-            features_nF.std(0, correction=0) + 1e-2
-        )  # a feature that hardly varies is not blown up
+        # A feature that hardly varies is not blown up.
+        self.feature_std.copy_(features_nF.std(0, correction=0) + 1e-2)
 
-    def _features(self, lower: Lower) -> Tensor:
+    def _normalise(self, raw_n3SS: Tensor) -> Tensor:
+        return (raw_n3SS - self.mean) / self.std
+
+    def _features(self, lower: Lower) -> tuple[Tensor, Tensor]:
+        """Pooled features (n, F) of all parts, and the last map."""
         current, pooled = lower.map_nCHW, [lower.pooled_nF]
+        if not self.frozen_blocks:
+            current = self.stem(self._normalise(current))
         for block in self.blocks[self.frozen_blocks :]:
             current = block(current)
             pooled += pool(current)
-        pooled += pool(self.head(current))
-        return torch.cat(pooled, dim=1)
+        if self.has_head:
+            current = self.head(current)
+            pooled += pool(current)
+        return torch.cat(pooled, dim=1), current
 
-    def backbone(self) -> list[nn.Parameter]:
-        """All pretrained parameters."""
-        return [*self.stem.parameters(), *self.blocks.parameters(), *self.head.parameters()]
+    def pretrained(self) -> list[nn.Parameter]:
+        """Those of the backbone's parameters that training may change."""
+        parts = [*self.blocks[self.frozen_blocks :], self.head]
+        if not self.frozen_blocks:
+            parts.insert(0, self.stem)
+        return [parameter for part in parts for parameter in part.parameters()]
 
-    def upper_backbone(self) -> list[nn.Parameter]:
-        """The pretrained parameters that training may change."""
-        return [*self.blocks[self.frozen_blocks :].parameters(), *self.head.parameters()]
+    def fresh(self) -> list[nn.Parameter]:
+        """Parameters that the backbone does not bring."""
+        tokens = [] if self.tokens is None else list(self.tokens.parameters())
+        return [*self.project.parameters(), *tokens]
 
     def train(self, mode: bool = True) -> Self:
-        """As usual, but BatchNorm keeps its pretrained statistics: small batches would ruin them."""
+        """As usual, but BatchNorm keeps its pretrained statistics, which small batches would ruin.
+
+        Set `batch_statistics` where there are none to keep.
+        """
         super().train(mode)
-        for part in (self.stem, self.blocks, self.head):
-            part.eval()
+        if not self.batch_statistics:
+            for part in (self.stem, self.blocks, self.head):
+                part.eval()
         return self
 
-    def _pooled_widths(self) -> tuple[int, int]:
-        """Features that the frozen part and the trainable part pool, found by running a small image."""
-        with torch.no_grad():
-            lower = self.lower(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
-            current, upper = lower.map_nCHW, 0
-            for block in self.blocks[self.frozen_blocks :]:
-                current = block(current)
-                upper += 2 * current.shape[1]
-            upper += 2 * self.head(current).shape[1]
-        return lower.pooled_nF.shape[1], upper
+
+def _projection(features: int, config: ImageEncoderConfig, width: int) -> nn.Sequential:
+    if not config.hidden:
+        return nn.Sequential(nn.Dropout(config.dropout), nn.Linear(features, width))
+    return nn.Sequential(
+        nn.Dropout(config.dropout),
+        nn.Linear(features, config.hidden),
+        nn.LayerNorm(config.hidden),
+        nn.GELU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.hidden, width),
+    )
 
 
 def pool(map_nCHW: Tensor) -> list[Tensor]:

@@ -1,39 +1,218 @@
-"""Subword ids to a vector: a bidirectional GRU beside a bag of subwords.
+"""Subword ids to a vector, and to a token for each subword. One class for each kind of encoder in the config.
 
-# n rows, T tokens, W subword embedding, H hidden"""
+# n rows, T tokens, W width of a subword's embedding, H hidden, D width"""
+
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from models.config import TextEncoder as TextEncoderConfig
+from models import config as configs
+from models.nets.encoders import Encoded
+
+
+class TextLower(NamedTuple):
+    """What the frozen part gives; training caches it where there is such a part.
+
+    states_nTW: a transformer's states after its last frozen layer; elsewhere, the ids (n, T).
+    lengths_n: int64, without the padding.
+    """
+
+    states_nTW: Tensor
+    lengths_n: Tensor
 
 
 class TextEncoder(nn.Module):
+    """The interface, and what all kinds share."""
+
+    frozen_layers = 0
+    """Leading layers that never change; 0 means that `lower` does nothing."""
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
+        """(n, T) int64 ids padded on the right, (n,) int64 lengths → a vector, and a token for each subword."""
+        return self.upper(self.lower(ids, lengths))
+
+    def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
+        """Run the frozen part."""
+        return TextLower(ids, lengths)
+
+    def upper(self, lower: TextLower) -> Encoded:
+        """Run the trainable part."""
+        raise NotImplementedError
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """Parameters that come pretrained and that training may change."""
+        return []
+
+    def fresh(self) -> list[nn.Parameter]:
+        """Parameters that start from nothing."""
+        return list(self.parameters())
+
+
+class RecurrentTextEncoder(TextEncoder):
     """Embeds subwords, reads them both ways, pools by mean and maximum, and projects to `width`."""
 
-    def __init__(self, config: TextEncoderConfig, width: int) -> None:
+    def __init__(self, config: configs.RecurrentTextEncoder, width: int, *, tokens: bool = False) -> None:
         super().__init__()
+        network = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[config.kind]
         self.embedding = nn.Embedding(config.vocab_size, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
-        self.gru = nn.GRU(config.embedding, config.hidden, batch_first=True, bidirectional=True)
+        recurrent = network(config.embedding, config.hidden, batch_first=True, bidirectional=True)
+        # `gru` is what weights of the first checkpoints are called.
+        self._name = config.kind
+        self.add_module(config.kind, recurrent)
         self.project = nn.Sequential(
             nn.Linear(4 * config.hidden + config.embedding, width), nn.ReLU(), nn.Dropout(config.dropout)
         )
+        self.tokens = nn.Linear(2 * config.hidden, width) if tokens else None
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """(n, T) int64 ids padded on the right, (n,) int64 lengths → (n, D).
+    def upper(self, lower: TextLower) -> Encoded:
+        """See the interface.
 
         Lengths go into the recurrence itself: a backward pass that began in the padding would make an item's
         vector depend on its neighbours in the batch.
         """
-        words_nTW = self.dropout(self.embedding(ids))
-        packed = pack_padded_sequence(words_nTW, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states_nTH, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=ids.shape[1])
-        valid_nT1 = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None])[:, :, None]
-        count_n1 = lengths[:, None].to(words_nTW.dtype)
-        mean_nH = (states_nTH * valid_nT1).sum(1) / count_n1
-        max_nH = states_nTH.masked_fill(~valid_nT1, -1.0).amax(1)  # a GRU's states lie in [-1, 1]
-        bag_nW = (words_nTW * valid_nT1).sum(1) / count_n1
-        projected: Tensor = self.project(torch.cat([mean_nH, max_nH, bag_nW], dim=1))
-        return projected
+        ids_nT, lengths_n = lower
+        words_nTW = self.dropout(self.embedding(ids_nT))
+        packed = pack_padded_sequence(words_nTW, lengths_n.cpu(), batch_first=True, enforce_sorted=False)
+        states_nTH, _ = pad_packed_sequence(
+            self.get_submodule(self._name)(packed)[0], batch_first=True, total_length=ids_nT.shape[1]
+        )
+        valid_nT = valid_tokens(ids_nT, lengths_n)
+        max_nH = states_nTH.masked_fill(~valid_nT[:, :, None], -1.0).amax(1)  # all states lie in [-1, 1]
+        pooled = [masked_mean(states_nTH, valid_nT), max_nH, masked_mean(words_nTW, valid_nT)]
+        vector_nD = self.project(torch.cat(pooled, dim=1))
+        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+
+
+class ConvolutionalTextEncoder(TextEncoder):
+    """Convolutions of several widths, pooled by maximum (Kim 2014, section 2)."""
+
+    def __init__(self, config: configs.ConvolutionalTextEncoder, width: int, *, tokens: bool = False) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding)
+        self.dropout = nn.Dropout(config.dropout)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(config.embedding, config.hidden, size, padding=size // 2) for size in config.widths
+        )
+        channels = config.hidden * len(config.widths)
+        self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, width))
+        self.tokens = nn.Linear(channels, width) if tokens else None
+
+    def upper(self, lower: TextLower) -> Encoded:
+        """See the interface. Padding is blanked first, so that it is what a short text ends in anyway."""
+        ids_nT, lengths_n = lower
+        valid_nT = valid_tokens(ids_nT, lengths_n)
+        words_nTW = self.dropout(self.embedding(ids_nT)) * valid_nT[:, :, None]
+        maps = [layer(words_nTW.transpose(1, 2)).relu()[:, :, : ids_nT.shape[1]] for layer in self.convolutions]
+        states_nTH = torch.cat(maps, dim=1).transpose(1, 2) * valid_nT[:, :, None]
+        vector_nD = self.project(states_nTH.amax(1))  # of what a ReLU gave: zero is its least
+        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+
+
+class TransformerTextEncoder(TextEncoder):
+    """BERT's encoder (Devlin et al. 2019), pooled by mean, and projected to `width`."""
+
+    def __init__(
+        self,
+        config: configs.TransformerTextEncoder,
+        width: int,
+        *,
+        tokens: bool = False,
+        is_pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.frozen_layers = config.frozen_layers
+        self.is_pretrained = is_pretrained
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden)
+        self.positions = nn.Embedding(config.max_tokens, config.hidden)
+        self.norm = nn.LayerNorm(config.hidden, eps=1e-12)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.hidden,
+                config.heads,
+                config.feedforward,
+                dropout=config.dropout,
+                activation="gelu",
+                layer_norm_eps=1e-12,
+                batch_first=True,
+            )
+            for _ in range(config.layers)
+        )
+        self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, width))
+        self.tokens = nn.Linear(config.hidden, width) if tokens else None
+
+    def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
+        """Embed, and run the frozen layers; with none frozen, all is left to `upper`."""
+        if not self.frozen_layers:
+            return TextLower(ids, lengths)
+        return TextLower(self._run(self._embed(ids), lengths, self.layers[: self.frozen_layers]), lengths)
+
+    def upper(self, lower: TextLower) -> Encoded:
+        """See the interface."""
+        states_nTH, lengths_n = lower
+        if not self.frozen_layers:
+            states_nTH = self._embed(states_nTH)
+        states_nTH = self._run(states_nTH, lengths_n, self.layers[self.frozen_layers :])
+        valid_nT = valid_tokens(states_nTH[:, :, 0], lengths_n)
+        vector_nD = self.project(masked_mean(states_nTH, valid_nT))
+        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """See the interface."""
+        return self._changing() if self.is_pretrained else []
+
+    def fresh(self) -> list[nn.Parameter]:
+        """See the interface."""
+        tokens = [] if self.tokens is None else list(self.tokens.parameters())
+        own = [*self.project.parameters(), *tokens]
+        return own if self.is_pretrained else [*own, *self._changing()]
+
+    def _changing(self) -> list[nn.Parameter]:
+        parts: list[nn.Module] = [*self.layers[self.frozen_layers :]]
+        if not self.frozen_layers:
+            parts = [self.embedding, self.positions, self.norm, *parts]
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def train(self, mode: bool = True) -> Self:
+        """As usual, but what never changes drops nothing out either."""
+        super().train(mode)
+        if self.frozen_layers:
+            for part in (self.dropout, *self.layers[: self.frozen_layers]):
+                part.eval()
+        return self
+
+    def _embed(self, ids_nT: Tensor) -> Tensor:
+        places_T = torch.arange(ids_nT.shape[1], device=ids_nT.device)
+        embedded_nTH: Tensor = self.dropout(self.norm(self.embedding(ids_nT) + self.positions(places_T)))
+        return embedded_nTH
+
+    def _run(self, states_nTH: Tensor, lengths_n: Tensor, layers: nn.ModuleList) -> Tensor:
+        padding_nT = ~valid_tokens(states_nTH[:, :, 0], lengths_n)
+        for layer in layers:
+            states_nTH = layer(states_nTH, src_key_padding_mask=padding_nT)
+        return states_nTH
+
+
+def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
+    """(n, T) bool: true up to each row's length."""
+    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
+
+
+def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
+    """The mean over valid tokens, (n, H)."""
+    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
+    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)
+
+
+def build_text_encoder(config: configs.TextEncoder, width: int, *, tokens: bool = False) -> TextEncoder:
+    """The encoder of the config's kind."""
+    if isinstance(config, configs.MiniLmTextEncoder):
+        return TransformerTextEncoder(config.as_transformer(), width, tokens=tokens, is_pretrained=True)
+    if isinstance(config, configs.TransformerTextEncoder):
+        return TransformerTextEncoder(config, width, tokens=tokens)
+    if isinstance(config, configs.ConvolutionalTextEncoder):
+        return ConvolutionalTextEncoder(config, width, tokens=tokens)
+    return RecurrentTextEncoder(config, width, tokens=tokens)

@@ -1,0 +1,148 @@
+"""From a recipe and its pairs to what the stages work on: network, weights, subwords, caches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from models.config import ClassificationHead, MiniLmTextEncoder, NetworkConfig
+from models.nets.encoders.image import ImageEncoder, Lower
+from models.nets.encoders.text import TransformerTextEncoder
+from models.nets.network import Network
+from models.preprocess import Preprocessors
+from models.preprocess.text import UNKNOWN
+from training.batches import BatchSource, Ids
+from training.cache import LowerCache, open_lower_cache
+from training.data import Pairs, label_numbers, label_vocabularies, prepare_pixels, prepare_texts
+from training.loop import Progress
+from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
+from training.recipe import Recipe
+from training.stages import Plan, Workbench
+from training.text_cache import StateCache, open_state_cache
+from training.tokenizer import train_tokenizer
+
+STATISTICS_IMAGES = 1_024  # enough for a mean and a deviation of each feature
+_STATISTICS_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """A plan ready to run.
+
+    tokenizer: None where the network knows no text.
+    origins: modality → where its pretrained weights came from, and their licence.
+    """
+
+    plan: Plan
+    tokenizer: Tokenizer | None
+    origins: dict[str, str]
+
+
+def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setup:
+    """Build the network, load what is pretrained, and open the caches, computing what is not there.
+
+    Args:
+        recipe: what is wanted.
+        pairs: checked.
+        work: the folder that caches are kept under.
+        progress: told of what takes long.
+
+    Raises:
+        ConfigError: pretrained weights that are not to be had.
+        ManifestError: labels that no head can be trained on.
+    """
+    torch.manual_seed(recipe.seed)
+    tokenizer = _tokenizer(recipe, pairs)
+    config = _network_config(recipe, pairs, tokenizer)
+    bench = Workbench(Network(config))
+    origins = _load_pretrained(bench.network, recipe)
+    source = _source(recipe, pairs, bench.network.eval(), tokenizer, work / "cache", progress)
+    bench.to(memory_format=torch.channels_last)
+    unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
+    return Setup(Plan(bench, source, recipe, unknown, progress), tokenizer, origins)
+
+
+def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:
+    encoder = recipe.network.text
+    if encoder is None:
+        return None
+    if isinstance(encoder, MiniLmTextEncoder):
+        return minilm_tokenizer(recipe.pretrained_text)
+    texts = (text for row in pairs.rows("train") for text in pairs.records[row].texts)
+    return train_tokenizer(texts, encoder.vocab_size)
+
+
+def _network_config(recipe: Recipe, pairs: Pairs, tokenizer: Tokenizer | None) -> NetworkConfig:
+    """The recipe's network with what the data decides: labels, and the subwords that were found."""
+    labels = label_vocabularies(pairs, recipe.data.columns.labels)
+    changes: dict[str, object] = {
+        "classes": {head: ClassificationHead(labels=found) for head, found in labels.items()}
+    }
+    encoder = recipe.network.text
+    if encoder is not None and tokenizer is not None and not isinstance(encoder, MiniLmTextEncoder):
+        changes["text"] = encoder.model_copy(update={"vocab_size": tokenizer.get_vocab_size()})
+    return recipe.network.model_copy(update=changes)
+
+
+def _load_pretrained(network: Network, recipe: Recipe) -> dict[str, str]:
+    origins = {}
+    if recipe.network.image is not None:
+        encoder = network.encoders["image"]
+        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
+        origins["image"] = load_backbone(encoder, recipe.network.image.backbone, recipe.pretrained)
+    if isinstance(recipe.network.text, MiniLmTextEncoder):
+        text_encoder = network.encoders["text"]
+        assert isinstance(text_encoder, TransformerTextEncoder)  # noqa: S101 - for the type checker
+        origins["text"] = load_minilm(text_encoder, recipe.pretrained_text)
+    return origins
+
+
+def _source(
+    recipe: Recipe, pairs: Pairs, network: Network, tokenizer: Tokenizer | None, folder: Path, progress: Progress
+) -> BatchSource:
+    config = network.config
+    images: LowerCache | None = None
+    if config.image is not None and pairs.images:
+        encoder = network.encoders["image"]
+        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
+        images = _image_cache(recipe, pairs, encoder, folder, progress)
+        encoder.standardise(_some_images(pairs, images))
+    captions: list[list[Ids]] = [[] for _ in pairs.records]
+    states: StateCache | None = None
+    if config.text is not None:
+        captions = prepare_texts(pairs, Preprocessors(recipe.preprocessing, tokenizer))
+        text_encoder = network.encoders["text"]
+        if isinstance(text_encoder, TransformerTextEncoder) and text_encoder.frozen_layers:
+            progress.start("text states", sum(map(len, captions)))
+            states = open_state_cache(folder, text_encoder, captions, progress.advance)
+    labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
+    return BatchSource(pairs, config.modalities, labels_NH, images, captions, states)
+
+
+def _image_cache(
+    recipe: Recipe, pairs: Pairs, encoder: ImageEncoder, folder: Path, progress: Progress
+) -> LowerCache:
+    progress.start("image features", len(pairs.images))
+    return open_lower_cache(
+        folder,
+        encoder,
+        key=f"{pairs.hash}:{recipe.preprocessing.image}",
+        num_images=len(pairs.images),
+        pixels_of=lambda images: prepare_pixels([pairs.images[i] for i in images], recipe.preprocessing),
+        mirror=recipe.augmentation.mirror,
+        advance=progress.advance,
+    )
+
+
+def _some_images(pairs: Pairs, cache: LowerCache) -> Iterator[Lower]:
+    """Training images, to measure features on; any images where train has none."""
+    train = pairs.image_of_N[pairs.rows("train")]
+    some = train[train >= 0][:STATISTICS_IMAGES]
+    if not len(some):
+        some = np.arange(min(len(pairs.images), STATISTICS_IMAGES))
+    for start in range(0, len(some), _STATISTICS_BATCH):
+        part = some[start : start + _STATISTICS_BATCH]
+        yield cache.load(np.zeros_like(part), part)
