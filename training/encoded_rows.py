@@ -3,6 +3,7 @@
 # N rows, M modalities, D width, B rows taken, T tokens of one modality"""
 
 import tempfile
+import weakref
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ class _Ragged:
     def __init__(self, width: int) -> None:
         self._width = width
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
+        weakref.finalize(self, self._file.close)
         self._ends = [0]
         self._whole: NDArray[np.float32] | None = None
 

@@ -103,7 +103,8 @@ def take_apart(model: nn.Module) -> Backbone:
     else:
         stem, blocks = _torchvision_parts(model)
         head = nn.Identity()
-    return Backbone(stem, nn.Sequential(*blocks), head, _channels(stem, blocks, head))
+    backbone = Backbone(stem, nn.Sequential(*blocks), head, ())
+    return backbone._replace(channels=_channels(backbone, training=model.training))
 
 
 def _groups(children: Iterable[tuple[str, nn.Module]], ends: set[str]) -> list[nn.Module]:
@@ -137,17 +138,20 @@ def _torchvision_parts(model: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
 
 
 @torch.no_grad()
-def _channels(stem: nn.Module, blocks: list[nn.Module], head: nn.Module) -> tuple[int, ...]:
-    if blocks and isinstance(blocks[0], _Whole):
-        return (blocks[0].num_features,)
-    modes = {part: part.training for part in (stem, *blocks, head)}
-    current = stem.eval()(torch.zeros(1, 3, 64, 64))
+def _channels(backbone: Backbone, *, training: bool) -> tuple[int, ...]:
+    """C after each part, found by running a small image; leaves the parts in the mode that the model was in."""
+    parts = [*backbone.blocks, backbone.head] if backbone.has_head else list(backbone.blocks)
+    if isinstance(parts[0], _Whole):  # which may take no other side than its own
+        return (parts[0].num_features,)
+    for part in (backbone.stem, *parts):
+        part.eval()  # BatchNorm must not count this image
+    current = backbone.stem(torch.zeros(1, 3, 64, 64))
     channels = []
-    for part in blocks if isinstance(head, nn.Identity) else [*blocks, head]:
-        current = part.eval()(current)
+    for part in parts:
+        current = part(current)
         channels.append(int(current.shape[1]))
-    for part, mode in modes.items():
-        part.train(mode)
+    for part in (backbone.stem, backbone.blocks, backbone.head):
+        part.train(training)
     return tuple(channels)
 
 

@@ -4,11 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batch import Batch
 from models.config import NetworkConfig
+from models.nets.encoders import Encoded
 from models.nets.encoders.image import ColourHistogram, ImageEncoder, pool
-from models.nets.fusion import AddFusion, GatedFusion, build_fusion
-from models.nets.network import Network
+from models.nets.network import EncodedBatch, Network
 from tests.tiny import picture, tiny_network
 
 NAN = float("nan")
@@ -17,65 +16,6 @@ NAN = float("nan")
 @pytest.fixture(scope="module")
 def network() -> Network:
     return tiny_network()
-
-
-def gated(seed: int = 0, num_modalities: int = 2, width: int = 3) -> GatedFusion:
-    torch.manual_seed(seed)
-    fusion = GatedFusion(num_modalities, width)
-    torch.nn.init.normal_(fusion.gate.weight)
-    torch.nn.init.normal_(fusion.gate.bias)
-    fusion.trust_M.normal_()
-    return fusion
-
-
-# Fusion
-
-
-def test_add_is_the_mean_of_what_is_present() -> None:
-    vectors = torch.tensor([[[1.0, 2.0], [3.0, 6.0]], [[1.0, 2.0], [9.0, 9.0]], [[9.0, 9.0], [3.0, 6.0]]])
-    present = torch.tensor([[True, True], [True, False], [False, True]])
-    expected = torch.tensor([[2.0, 4.0], [1.0, 2.0], [3.0, 6.0]])
-    torch.testing.assert_close(AddFusion()(vectors, present), expected)
-
-
-def test_a_gate_of_zeros_is_add() -> None:
-    vectors, present = (
-        torch.randn(4, 2, 3),
-        torch.tensor([[True, True], [True, False], [False, True], [True, True]]),
-    )
-    torch.testing.assert_close(GatedFusion(2, 3)(vectors, present), AddFusion()(vectors, present))
-
-
-def test_a_gate_weighs_by_the_softmax_of_its_own_numbers() -> None:
-    fusion = GatedFusion(2, 1)
-    with torch.no_grad():
-        fusion.gate.bias.copy_(torch.tensor([0.0, np.log(3)]))  # weights 1/4 and 3/4
-    vectors = torch.tensor([[[4.0], [8.0]]])
-    torch.testing.assert_close(fusion(vectors, torch.ones(1, 2, dtype=torch.bool)), torch.tensor([[7.0]]))
-
-
-def test_trust_shifts_the_gate_towards_a_modality() -> None:
-    fusion = GatedFusion(2, 1)
-    fusion.trust_M.copy_(torch.tensor([0.0, np.log(3)]))
-    vectors = torch.tensor([[[4.0], [8.0]]])
-    torch.testing.assert_close(fusion(vectors, torch.ones(1, 2, dtype=torch.bool)), torch.tensor([[7.0]]))
-
-
-@pytest.mark.parametrize("fusion", [AddFusion(), gated(num_modalities=3)], ids=["add", "gated"])
-@pytest.mark.parametrize("column", [0, 1, 2])
-def test_a_single_modality_passes_through(fusion: torch.nn.Module, column: int) -> None:
-    vectors, present = torch.randn(2, 3, 3), torch.zeros(2, 3, dtype=torch.bool)
-    present[:, column] = True
-    torch.testing.assert_close(fusion(vectors, present), vectors[:, column])
-
-
-@given(st.sampled_from(["add", "gated"]), st.sampled_from([0.0, 1e30, NAN, float("inf")]), st.integers(0, 99))
-def test_the_contents_of_an_absent_modality_never_count(name: str, garbage: float, seed: int) -> None:
-    fusion = gated(seed, num_modalities=3) if name == "gated" else build_fusion(name, 3, 3)
-    vectors, present = torch.randn(4, 3, 3), torch.rand(4, 3) < 0.5
-    present[:, seed % 3] = True
-    filled = torch.where(present[:, :, None], vectors, torch.full_like(vectors, garbage))
-    assert torch.equal(fusion(vectors, present), fusion(filled, present))
 
 
 # Encoders
@@ -92,7 +32,9 @@ def test_a_text_has_the_same_vector_alone_and_beside_longer_ones(network: Networ
             network.encode("text", {"ids": torch.tensor([own]), "lengths": torch.tensor([len(own)])})
             for own in rows
         ]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        together.vector_nD, torch.cat([part.vector_nD for part in alone]), rtol=0, atol=1e-5
+    )
 
 
 def test_what_stands_in_the_padding_never_counts(network: Network) -> None:
@@ -100,21 +42,24 @@ def test_what_stands_in_the_padding_never_counts(network: Network) -> None:
     with torch.inference_mode():
         plain = network.encode("text", {"ids": torch.tensor([[5, 6, 0, 0]]), "lengths": lengths})
         filled = network.encode("text", {"ids": torch.tensor([[5, 6, 40, 41]]), "lengths": lengths})
-    assert torch.equal(plain, filled)
+    assert torch.equal(plain.vector_nD, filled.vector_nD)
 
 
 def test_the_order_of_words_counts(network: Network) -> None:
     lengths = torch.tensor([3, 3])
     with torch.inference_mode():
-        first, second = network.encode("text", {"ids": torch.tensor([[5, 6, 7], [7, 6, 5]]), "lengths": lengths})
+        ids = torch.tensor([[5, 6, 7], [7, 6, 5]])
+        first, second = network.encode("text", {"ids": ids, "lengths": lengths}).vector_nD
     assert (first - second).abs().max() > 1e-3
 
 
 def test_an_image_has_the_same_vector_alone_and_in_a_batch(network: Network) -> None:
     pixels = torch.from_numpy(np.stack([picture(seed) for seed in range(3)]))
     with torch.inference_mode():
-        together = network.encode("image", {"pixels": pixels})
-        alone = torch.cat([network.encode("image", {"pixels": pixels[row : row + 1]}) for row in range(3)])
+        together = network.encode("image", {"pixels": pixels}).vector_nD
+        alone = torch.cat(
+            [network.encode("image", {"pixels": pixels[row : row + 1]}).vector_nD for row in range(3)]
+        )
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
@@ -123,7 +68,7 @@ def test_the_lower_and_the_upper_half_are_the_whole(network: Network) -> None:
     assert isinstance(encoder, ImageEncoder)
     pixels = torch.from_numpy(picture(0)[None])
     with torch.inference_mode():
-        torch.testing.assert_close(encoder.upper(encoder.lower(pixels)), encoder(pixels))
+        torch.testing.assert_close(encoder.upper(encoder.lower(pixels)).vector_nD, encoder(pixels).vector_nD)
 
 
 def test_batch_norm_keeps_its_pretrained_statistics_in_training() -> None:
@@ -163,7 +108,7 @@ def test_embeddings_have_unit_norm_even_for_a_vector_of_zeros(network: Network) 
     network.embedding.bias.data.zero_()
     vectors = torch.stack([torch.randn(2, 16), torch.zeros(2, 16)])
     with torch.inference_mode():
-        output = network.fuse(vectors, torch.ones(2, 2, dtype=torch.bool))
+        output = network.fuse(EncodedBatch(vectors), torch.ones(2, 2, dtype=torch.bool))
     assert output.embedding_BE[0].norm().item() == pytest.approx(1, abs=1e-6)
     assert torch.isfinite(output.embedding_BE).all()
 
@@ -176,17 +121,27 @@ def test_an_absent_modality_never_changes_a_score_or_an_embedding(garbage: float
     filled = vectors.clone()
     filled[0, absent] = garbage
     with torch.inference_mode():
-        plain, other = network.fuse(vectors, present), network.fuse(filled, present)
+        plain, other = (network.fuse(EncodedBatch(part), present) for part in (vectors, filled))
     assert torch.equal(plain.embedding_BE, other.embedding_BE)
     assert all(torch.equal(plain.logits[head], other.logits[head]) for head in network.heads)
 
 
-def test_vectors_are_scattered_to_the_items_that_they_belong_to(network: Network) -> None:
-    present = np.array([[False, True], [True, False], [True, True]])
-    batch = Batch({}, present, ("image", "text"))
+def test_vectors_are_gathered_at_the_items_that_they_belong_to(network: Network) -> None:
+    present = torch.tensor([[False, True], [True, False], [True, True]])
     images, texts = torch.full((2, 16), 1.0), torch.stack([torch.full((16,), 2.0), torch.full((16,), 3.0)])
-    vectors = network.scatter(batch, {"image": images, "text": texts})
-    np.testing.assert_array_equal(vectors[:, :, 0].numpy(), [[0, 2], [1, 0], [1, 3]])
+    vectors = network.gather({"image": Encoded(images), "text": Encoded(texts)}, present).vectors_BMD
+    assert vectors[:, :, 0].tolist() == [[0, 2], [1, 0], [1, 3]]
+
+
+def test_tokens_are_gathered_with_their_owner_and_absent_items_have_none(network: Network) -> None:
+    present = torch.tensor([[False, True], [True, True]])
+    image = Encoded(torch.zeros(1, 16), torch.full((1, 2, 16), 5.0), torch.tensor([[True, True]]))
+    text = Encoded(torch.zeros(2, 16), torch.full((2, 1, 16), 7.0), torch.tensor([[True], [True]]))
+    tokens = network.gather({"image": image, "text": text}, present).tokens
+    assert tokens is not None
+    assert tokens.owner_S.tolist() == [0, 0, 1]
+    assert tokens.valid_BS.tolist() == [[False, False, True], [True, True, True]]
+    assert tokens.values_BSD[:, :, 0].tolist() == [[0, 0, 7], [5, 5, 7]]
 
 
 @pytest.mark.parametrize("only", ["image", "text"])
@@ -195,7 +150,7 @@ def test_a_network_of_one_modality_is_a_network(only: str) -> None:
     network = tiny_network(NetworkConfig.tiny().model_copy(update={other: None}))
     assert network.modalities == (only,)
     with torch.inference_mode():
-        output = network.fuse(torch.randn(3, 1, 16), torch.ones(3, 1, dtype=torch.bool))
+        output = network.fuse(EncodedBatch(torch.randn(3, 1, 16)), torch.ones(3, 1, dtype=torch.bool))
     assert output.logits["shape"].shape == (3, 3)
     assert output.embedding_BE.shape == (3, 8)
 
@@ -207,5 +162,5 @@ def test_encoders_with_all_or_no_frozen_blocks_or_no_histogram_run(frozen_blocks
     image = config.image.model_copy(update={"frozen_blocks": frozen_blocks, "colour_bins": colour_bins})
     network = tiny_network(config.model_copy(update={"image": image}))
     with torch.inference_mode():
-        vectors = network.encode("image", {"pixels": torch.from_numpy(picture(0)[None])})
+        vectors = network.encode("image", {"pixels": torch.from_numpy(picture(0)[None])}).vector_nD
     assert torch.isfinite(vectors).all()

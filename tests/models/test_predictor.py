@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.batch import Batch, Example
 from models.calibration import Calibration
+from models.engine import Encoded
 from models.errors import EngineError
 from models.predictor import Prediction, Predictor, load_predictor
 from models.sample import Sample
@@ -58,9 +59,9 @@ def test_both_engines_give_the_same_for_mixed_subsets_and_any_batch_size(
 def test_both_engines_give_the_same_raw_arrays(onnx: Predictor, torch: Predictor) -> None:
     batch = onnx.preprocessors.collate(mixed_examples(onnx, 5))
     left, right = onnx.engine.encode(batch), torch.engine.encode(batch)
-    assert left.dtype == right.dtype == np.float32
-    assert not left[~batch.present_BM].any()
-    np.testing.assert_allclose(left, right, rtol=0, atol=1e-3)
+    assert left.vectors_BMD.dtype == right.vectors_BMD.dtype == np.float32
+    assert not left.vectors_BMD[~batch.present_BM].any()
+    np.testing.assert_allclose(left.vectors_BMD, right.vectors_BMD, rtol=0, atol=1e-3)
     one, other = onnx.engine.fuse(left, batch.present_BM), torch.engine.fuse(left, batch.present_BM)
     assert list(one.logits) == list(other.logits) == ["shape", "colour"]
     for head in one.logits:
@@ -106,7 +107,7 @@ def test_an_absent_modality_s_contents_never_change_a_score(engine: str, garbage
     present = np.array([[True, False], [False, True], [True, True]])
     filled = vectors.copy()
     filled[~present] = garbage
-    plain, other = predictor.engine.fuse(vectors, present), predictor.engine.fuse(filled, present)
+    plain, other = (predictor.engine.fuse(Encoded(part), present) for part in (vectors, filled))
     np.testing.assert_array_equal(plain.embedding_BE, other.embedding_BE)
     for head in plain.logits:
         np.testing.assert_array_equal(plain.logits[head], other.logits[head])

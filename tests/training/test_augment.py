@@ -1,13 +1,25 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.nets.encoders.image import Lower
-from training.augment import augment_maps, drop_subwords, mix_maps
+from models.nets.encoders.text import TextLower
+from tests.tiny import picture
+from training.augment import augment_maps, augment_pixels, drop_subwords, mix_maps
 from training.recipe import Augmentation
 
-NOTHING = Augmentation(mirror=False, subword_dropout=0, map_crop=0, map_cutout=0, map_noise=0, map_mixup=0)
+NOTHING = Augmentation(
+    mirror=False,
+    subword_dropout=0,
+    map_crop=0,
+    map_cutout=0,
+    map_noise=0,
+    map_mixup=0,
+    pixel_crop=1,
+    pixel_colour=0,
+)
 
 
 def changed(**values: float) -> Augmentation:
@@ -73,11 +85,40 @@ def test_mixup_blends_each_image_with_its_partner_by_the_share_told() -> None:
 def test_subwords_become_the_unknown_one_and_padding_stays() -> None:
     ids = torch.full((50, 40), 7)
     ids[:, 30:] = 0
-    dropped = drop_subwords(ids, changed(subword_dropout=0.25), 1, generator())
+    text = TextLower(ids, torch.full((50,), 30))
+    dropped = drop_subwords(text, changed(subword_dropout=0.25), 1, generator()).states_nTW
     assert (dropped[:, 30:] == 0).all()
     assert set(dropped[:, :30].flatten().tolist()) == {1, 7}
     assert float((dropped[:, :30] == 1).float().mean()) == pytest.approx(0.25, abs=0.04)
-    assert torch.equal(drop_subwords(ids, NOTHING, 1, generator()), ids)
+    assert torch.equal(drop_subwords(text, NOTHING, 1, generator()).states_nTW, ids)
+
+
+def test_cached_states_that_are_dropped_become_zero() -> None:
+    text = TextLower(torch.ones(50, 40, 3), torch.full((50,), 40))
+    dropped = drop_subwords(text, changed(subword_dropout=0.25), 1, generator()).states_nTW
+    assert set(dropped.sum(2).flatten().tolist()) == {0, 3}
+    assert float((dropped[:, :, 0] == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
+
+
+def test_pixels_are_cropped_mirrored_and_coloured_each_by_itself() -> None:
+    pixels = Lower(torch.from_numpy(np.stack([picture(0)] * 4)).permute(0, 3, 1, 2).float(), torch.zeros(4, 0))
+    config = changed(pixel_crop=0.5, pixel_colour=0.3)
+    changed_pixels = augment_pixels(pixels, config, generator(1)).map_nCHW
+    assert changed_pixels.shape == pixels.map_nCHW.shape
+    assert 0 <= changed_pixels.min() <= changed_pixels.max() <= 255
+    assert all(not torch.equal(changed_pixels[0], other) for other in changed_pixels[1:])
+    assert torch.equal(changed_pixels, augment_pixels(pixels, config, generator(1)).map_nCHW)
+    assert torch.equal(augment_pixels(pixels, NOTHING, generator()).map_nCHW, pixels.map_nCHW)
+
+
+def test_mirroring_turns_some_pixels_around_and_leaves_the_others() -> None:
+    pixels = Lower(torch.from_numpy(np.stack([picture(0)] * 16)).permute(0, 3, 1, 2).float(), torch.zeros(16, 0))
+    mirrored = augment_pixels(pixels, changed(mirror=True), generator()).map_nCHW
+    turned = [torch.equal(image, pixels.map_nCHW[0].flip(2)) for image in mirrored]
+    assert 0 < sum(turned) < 16
+    assert all(
+        torch.equal(image, pixels.map_nCHW[0]) for image, one in zip(mirrored, turned, strict=True) if not one
+    )
 
 
 def test_equal_generators_change_equally() -> None:

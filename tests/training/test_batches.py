@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.nets.network import EncodedBatch
 from models.preprocess import Preprocessors
 from tests.tiny import SIDE_PX, Recorder, tiny_network, tiny_recipe, tiny_tokenizer, write_pairs
 from training.batches import BatchSource
@@ -61,7 +62,7 @@ def test_a_batch_holds_only_the_rows_that_have_the_modality(plan: Plan) -> None:
     inputs = plan.source.plain(np.array([25, 0, 26]))
     assert inputs.image is not None
     assert inputs.text is not None
-    assert len(inputs.image.map_nCHW) == len(inputs.text["lengths"]) == 2
+    assert len(inputs.image.map_nCHW) == len(inputs.text.lengths_n) == 2
     assert plan.source.plain(np.array([25])).image is None
     assert plan.source.plain(np.array([26])).text is None
 
@@ -69,11 +70,11 @@ def test_a_batch_holds_only_the_rows_that_have_the_modality(plan: Plan) -> None:
 def test_training_encodes_what_the_served_network_encodes(plan: Plan, pairs: Pairs) -> None:
     rows = np.array([25, 3, 26])
     with torch.inference_mode():
-        found = encode_all(plan.bench.network, plan.source, rows, plan.source.plain(rows))
+        found = encode_all(plan.bench.network, plan.source, rows, plan.source.plain(rows)).vectors_BMD
         pixels = prepare_pixels([pairs.images[3], pairs.images[1]], RECIPE.preprocessing)
-        images = plan.bench.network.encode("image", {"pixels": torch.from_numpy(pixels)})
+        images = plan.bench.network.encode("image", {"pixels": torch.from_numpy(pixels)}).vector_nD
         ids = torch.from_numpy(plan.source.captions[3][0])[None]
-        text = plan.bench.network.encode("text", {"ids": ids, "lengths": torch.tensor([ids.shape[1]])})
+        text = plan.bench.network.encode("text", {"ids": ids, "lengths": torch.tensor([ids.shape[1]])}).vector_nD
     assert pixels.shape[1] == SIDE_PX
     torch.testing.assert_close(found[[1, 2], 0], images, rtol=0, atol=5e-3)  # maps are cached as float16
     torch.testing.assert_close(found[1, 1], text[0], rtol=0, atol=1e-5)
@@ -89,7 +90,7 @@ def test_equal_generators_draw_equal_batches(plan: Plan) -> None:
     assert torch.equal(first.image.map_nCHW, second.image.map_nCHW)
     assert first.text is not None
     assert second.text is not None
-    assert torch.equal(first.text["ids"], second.text["ids"])
+    assert torch.equal(first.text.states_nTW, second.text.states_nTW)
 
 
 def test_subsets_are_all_but_the_empty_one_the_smallest_first() -> None:
@@ -126,8 +127,8 @@ def test_a_row_s_absent_modality_never_changes_the_loss(plan: Plan) -> None:
     rows = np.array([0, 1, 2, 25, 26])
     with torch.inference_mode():
         vectors = encode_all(plan.bench.network, plan.source, rows, plan.source.plain(rows))
-        filled = vectors.clone()
-        filled[3, 0] = filled[4, 1] = float("nan")
+        filled = EncodedBatch(vectors.vectors_BMD.clone())
+        filled.vectors_BMD[3, 0] = filled.vectors_BMD[4, 1] = float("nan")
         assert torch.equal(multitask_loss(plan, rows, vectors), multitask_loss(plan, rows, filled))
 
 
@@ -141,7 +142,7 @@ def test_trust_goes_to_the_modality_that_is_right(plan: Plan) -> None:
     # The heads are asked about images only, so they are right about them and know nothing of texts.
     rows = plan.source.pairs.rows("val")
     with torch.no_grad():
-        vectors = encode_all(network, plan.source, rows, plan.source.plain(rows))[:, 0]
+        vectors = encode_all(network, plan.source, rows, plan.source.plain(rows)).vectors_BMD[:, 0]
         for column, head in enumerate(network.heads.values()):
             targets = torch.nn.functional.one_hot(plan.source.labels_NH[rows, column], head.out_features).float()
             head.weight.copy_(torch.linalg.lstsq(vectors, targets - 0.5).solution.T * 8)

@@ -108,7 +108,7 @@ def test_the_upper_half_may_change_without_a_new_cache(tmp_path: Path, encoder: 
     trained = tiny_network().encoders["image"]
     assert isinstance(trained, ImageEncoder)
     with torch.no_grad():
-        for parameter in trained.upper_backbone():
+        for parameter in trained.pretrained():
             parameter.add_(1.0)
     open_cache(tmp_path, trained, Source())
     assert len(list(tmp_path.iterdir())) == 1

@@ -7,7 +7,7 @@ import torch
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS
 from models.config import NetworkConfig
-from models.engine import Engine
+from models.engine import Encoded, Engine
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from models.onnx_engine import OnnxEngine
@@ -80,6 +80,7 @@ def test_the_bytes_at_those_places_are_the_network_s_own_weights(network: Networ
 def test_weights_are_stored_once(network: Network, exported: Exported) -> None:
     weights = exported.files[WEIGHTS]
     large = [weights[start : start + size] for start, size in places(weights).values() if size >= SHARED_BYTES]
+    large = [part for part in large if len(set(part[0::4])) > 1]  # an untrained norm's ones and zeros are alike
     assert len(large) == len(set(large))
     own = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     gru = sum(value.numel() * 4 for name, value in network.state_dict().items() if "gru" in name)
@@ -112,7 +113,7 @@ def test_the_text_graph_equals_the_network_for_sizes_that_were_not_traced(
     found = engine._encoders["text"].run({"ids": ids, "lengths": lengths})["vector"]
     with torch.inference_mode():
         expected = network.encode("text", {"ids": torch.from_numpy(ids), "lengths": torch.from_numpy(lengths)})
-    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found, expected.vector_nD.numpy(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_other_networks_give_the_same_on_both_engines(changes: dict[str, object]
     engines: list[Engine] = [OnnxEngine(checkpoint), TorchEngine(checkpoint)]
     width = len(config.modalities)
     vectors = np.random.default_rng(0).standard_normal((3, width, 16)).astype(np.float32)
-    one, other = (engine.fuse(vectors, np.ones((3, width), dtype=bool)) for engine in engines)
+    one, other = (engine.fuse(Encoded(vectors), np.ones((3, width), dtype=bool)) for engine in engines)
     np.testing.assert_allclose(one.embedding_BE, other.embedding_BE, rtol=0, atol=1e-4)
     assert list(one.logits) == list(other.logits) == list(config.classes)
     for head in one.logits:

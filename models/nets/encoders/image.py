@@ -76,6 +76,9 @@ class ImageEncoder(nn.Module):
 
     def upper(self, lower: Lower) -> Encoded:
         """Run the trainable part."""
+        if self.training and self.batch_statistics:
+            # One image has no statistics (a 1 x 1 map of it leaves BatchNorm a single value).
+            self._count_statistics(len(lower.map_nCHW) > 1)
         features_nF, last_nCHW = self._features(lower)
         features_nF = (features_nF - self.feature_mean) / self.feature_std
         vector_nD = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
@@ -126,10 +129,12 @@ class ImageEncoder(nn.Module):
         Set `batch_statistics` where there are none to keep.
         """
         super().train(mode)
-        if not self.batch_statistics:
-            for part in (self.stem, self.blocks, self.head):
-                part.eval()
+        self._count_statistics(mode and self.batch_statistics)
         return self
+
+    def _count_statistics(self, counting: bool) -> None:
+        for part in (self.stem, self.blocks, self.head):
+            part.train(counting)
 
 
 def _projection(features: int, config: ImageEncoderConfig, width: int) -> nn.Sequential:
