@@ -20,7 +20,7 @@ from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network, join_tokens
-from training.padding import with_fixed_padding
+from training.fixed_side import with_fixed_side
 
 OPSET = 17
 SHARED_BYTES = 1024  # smaller constants stay inside the graph
@@ -86,7 +86,7 @@ def export_network(network: Network, side_px: int) -> Exported:
         "image": (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),),
         "text": (torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])),
     }
-    traced = with_fixed_padding(network, side_px)
+    traced = with_fixed_side(network, side_px)
     models: dict[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]] = {}
     encoded_names = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
     for name in network.modalities:

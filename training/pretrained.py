@@ -130,12 +130,9 @@ def load_minilm(encoder: TransformerTextEncoder, source: str) -> str:
         "norm.bias": bert["embeddings.LayerNorm.bias"],
     }
     for layer in range(len(encoder.layers)):
-        own, its = f"layers.{layer}", f"encoder.layer.{layer}"
-        for kind in ("weight", "bias"):
-            parts = [bert[f"{its}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
-            state[f"{own}.self_attn.in_proj_{kind}"] = torch.cat(parts)
-            for mine, other in _BERT_NAMES.items():
-                state[f"{own}.{mine}.{kind}"] = bert[f"{its}.{other}.{kind}"]
+        for own, its in _BERT_NAMES.items():
+            for kind in ("weight", "bias"):
+                state[f"layers.{layer}.{own}.{kind}"] = bert[f"encoder.layer.{layer}.{its}.{kind}"]
     missing, unexpected = encoder.load_state_dict(state, strict=False)
     if unexpected or any(name.startswith(("embedding", "positions", "norm", "layers")) for name in missing):
         raise ConfigError(f"pretrained_text: {source} does not fit MiniLM, e.g. {[*unexpected, *missing][0]}.")
@@ -143,13 +140,16 @@ def load_minilm(encoder: TransformerTextEncoder, source: str) -> str:
 
 
 _BERT_NAMES = {
-    "self_attn.out_proj": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "linear1": "intermediate.dense",
-    "linear2": "output.dense",
-    "norm2": "output.LayerNorm",
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "inner": "intermediate.dense",
+    "outer": "output.dense",
+    "norm": "output.LayerNorm",
 }
-"""nn.TransformerEncoderLayer's names of BERT's parts."""
+"""TransformerLayer's parts in BERT's checkpoints."""
 
 
 def _minilm_file(source: str, name: str) -> Path:

@@ -176,9 +176,8 @@ class _Whole(nn.Module):
         features: Tensor = self.model.forward_features(pixels)  # type: ignore[operator]
         if features.ndim == 3:
             patches_nTC = features[:, int(getattr(self.model, "num_prefix_tokens", 0)) :]
-            count, num_patches, channels = (int(size) for size in patches_nTC.shape)
-            side = round(num_patches**0.5)
-            return patches_nTC.transpose(1, 2).reshape(count, channels, side, side)
+            side = round(int(patches_nTC.shape[1]) ** 0.5)
+            return patches_nTC.transpose(1, 2).reshape(-1, int(patches_nTC.shape[2]), side, side)
         if features.shape[1] != self.num_features:
             return features.permute(0, 3, 1, 2)
         return features

@@ -8,7 +8,7 @@ import torch
 from models.config import NetworkConfig
 from models.errors import ConfigError
 from models.nets.encoders import Encoded
-from models.nets.encoders.text import TextEncoder, TransformerTextEncoder, build_text_encoder
+from models.nets.encoders.text import TextEncoder, TransformerLayer, TransformerTextEncoder, build_text_encoder
 
 SMALL = {"vocab_size": 64, "hidden": 8}
 KINDS: dict[str, dict[str, Any]] = {
@@ -107,16 +107,13 @@ def test_a_transformer_is_bert_s_encoder() -> None:
     assert isinstance(encoder, TransformerTextEncoder)
     ids = torch.tensor([[3, 4, 5]])
     normal = torch.nn.functional.layer_norm
-    weights = dict(encoder.layers[0].named_parameters())
+    layer = encoder.layers[0]
+    assert isinstance(layer, TransformerLayer)
     with torch.inference_mode():
         x = normal(encoder.embedding.weight[ids[0]] + encoder.positions.weight[:3], (2,), eps=1e-12)
-        query, key, value = (x @ weights["self_attn.in_proj_weight"].T + weights["self_attn.in_proj_bias"]).split(
-            2, 1
-        )
-        heard = (query @ key.T / 2**0.5).softmax(1) @ value
-        x = normal(x + heard @ weights["self_attn.out_proj.weight"].T + weights["self_attn.out_proj.bias"], (2,))
-        inner = torch.nn.functional.gelu(x @ weights["linear1.weight"].T + weights["linear1.bias"])
-        x = normal(x + inner @ weights["linear2.weight"].T + weights["linear2.bias"], (2,))
+        heard = (layer.query(x) @ layer.key(x).T / 2**0.5).softmax(1) @ layer.value(x)
+        x = normal(x + layer.out(heard), (2,), eps=1e-12)
+        x = normal(x + layer.outer(torch.nn.functional.gelu(layer.inner(x))), (2,), eps=1e-12)
         expected = encoder.project(x.mean(0))
     found = run(encoder, ([3, 4, 5],), length=3)
     torch.testing.assert_close(found.vector_nD[0], expected, rtol=1e-4, atol=1e-4)

@@ -6,10 +6,13 @@ from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models import config as configs
 from models.nets.encoders import Encoded
+
+_BERT_EPSILON = 1e-12
 
 
 class TextLower(NamedTuple):
@@ -127,18 +130,10 @@ class TransformerTextEncoder(TextEncoder):
         self.is_pretrained = is_pretrained
         self.embedding = nn.Embedding(config.vocab_size, config.hidden)
         self.positions = nn.Embedding(config.max_tokens, config.hidden)
-        self.norm = nn.LayerNorm(config.hidden, eps=1e-12)
+        self.norm = nn.LayerNorm(config.hidden, eps=_BERT_EPSILON)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                config.hidden,
-                config.heads,
-                config.feedforward,
-                dropout=config.dropout,
-                activation="gelu",
-                layer_norm_eps=1e-12,
-                batch_first=True,
-            )
+            TransformerLayer(config.hidden, config.heads, config.feedforward, config.dropout)
             for _ in range(config.layers)
         )
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, width))
@@ -190,10 +185,41 @@ class TransformerTextEncoder(TextEncoder):
         return embedded_nTH
 
     def _run(self, states_nTH: Tensor, lengths_n: Tensor, layers: nn.ModuleList) -> Tensor:
-        padding_nT = ~valid_tokens(states_nTH[:, :, 0], lengths_n)
+        valid_nT = valid_tokens(states_nTH[:, :, 0], lengths_n)
         for layer in layers:
-            states_nTH = layer(states_nTH, src_key_padding_mask=padding_nT)
+            states_nTH = layer(states_nTH, valid_nT)
         return states_nTH
+
+
+class TransformerLayer(nn.Module):
+    """Attention and two linear layers, each added and then normalised (Vaswani et al. 2017, 3.1; GELU as in BERT).
+
+    Not nn.TransformerEncoderLayer, whose exported graph holds for the batch size that it was traced with alone.
+    """
+
+    def __init__(self, hidden: int, num_heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = nn.Dropout(dropout)
+        self.query, self.key, self.value, self.out = (nn.Linear(hidden, hidden) for _ in range(4))
+        self.attention_norm = nn.LayerNorm(hidden, eps=_BERT_EPSILON)
+        self.inner, self.outer = nn.Linear(hidden, feedforward), nn.Linear(feedforward, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=_BERT_EPSILON)
+
+    def forward(self, states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
+        """(n, T, H), and which tokens may be looked at → (n, T, H)."""
+        query, key, value = (self._split(layer(states_nTH)) for layer in (self.query, self.key, self.value))
+        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=valid_nT[:, None, None])
+        heard_nTH = self.out(heard.transpose(1, 2).flatten(2))
+        states_nTH = self.attention_norm(states_nTH + self.dropout(heard_nTH))
+        changed_nTH = self.outer(functional.gelu(self.inner(states_nTH)))
+        result_nTH: Tensor = self.norm(states_nTH + self.dropout(changed_nTH))
+        return result_nTH
+
+    def _split(self, part_nTH: Tensor) -> Tensor:
+        """(n, T, H) → (n, heads, T, H / heads)."""
+        count, length, hidden = part_nTH.shape
+        return part_nTH.view(count, length, self.num_heads, hidden // self.num_heads).transpose(1, 2)
 
 
 def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:

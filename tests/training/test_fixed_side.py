@@ -9,7 +9,7 @@ from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from tests.tiny import picture, tiny_network
 from training.export import LowerSession
-from training.padding import with_fixed_padding
+from training.fixed_side import with_fixed_side
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +27,19 @@ def encode(network: Network, side: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("side", [32, 50, 64, 77])  # 50 and 77 halve to odd sides, which are padded otherwise
 def test_fixed_padding_gives_the_same_numbers_at_its_side(network: Network, side: int) -> None:
-    fixed = with_fixed_padding(network, side)
+    fixed = with_fixed_side(network, side)
     assert not any(isinstance(module, Conv2dSame) for module in fixed.modules())
     torch.testing.assert_close(encode(fixed, side), encode(network, side), rtol=0, atol=1e-5)
 
 
 def test_the_network_itself_keeps_its_padding(network: Network) -> None:
-    with_fixed_padding(network, 64)
+    with_fixed_side(network, 64)
     assert any(isinstance(module, Conv2dSame) for module in network.modules())
 
 
 def test_a_network_without_images_is_as_it_was() -> None:
     network = tiny_network(NetworkConfig.tiny().model_copy(update={"image": None}))
-    assert with_fixed_padding(network, 64).state_dict().keys() == network.state_dict().keys()
+    assert with_fixed_side(network, 64).state_dict().keys() == network.state_dict().keys()
 
 
 def test_the_cached_lower_half_pads_as_the_network_does_at_an_odd_side(network: Network) -> None:

@@ -1,7 +1,8 @@
-"""Give a network's "same" padding fixed numbers before export.
+"""Fix what depends on an image's side before export, for the side of a checkpoint never changes.
 
-TensorFlow's padding depends on the input's side, so timm computes it anew in every forward pass: half of the nodes
-of an exported EfficientNet-Lite0, and 15 % of its time on one core. The side of a checkpoint never changes."""
+TensorFlow's "same" padding depends on it, so timm computes it anew in every forward pass: half of the nodes of an
+exported EfficientNet-Lite0, and 15 % of its time on one core. A transformer's positions are stretched to it, by an
+operator that ONNX does not have."""
 
 import copy
 import math
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 from models.nets.network import Network
 
 
-def with_fixed_padding(network: Network, side_px: int) -> Network:
+def with_fixed_side(network: Network, side_px: int) -> Network:
     """A copy of `network` for images of (side_px, side_px) only; the same weights give the same numbers."""
     fixed = copy.deepcopy(network)
     if "image" not in fixed.encoders:
         return fixed
     encoder = fixed.encoders["image"]
+    for module in encoder.modules():
+        if hasattr(module, "set_input_size") and hasattr(module, "pos_embed"):
+            module.set_input_size(img_size=(side_px, side_px))  # type: ignore[operator]
     sides: dict[str, torch.Size] = {}
     hooks = [
         module.register_forward_pre_hook(lambda _, inputs, name=name: sides.update({name: _spatial(inputs)}))
