@@ -38,7 +38,7 @@ class Conformity(Config):
 
     num_rows: int = Field(ge=1, description="n, with the rows that are not kept.")
     probabilities: tuple[float, ...] = Field(description="p(label), ascending, rounded down, at most one half.")
-    step: int = Field(1, ge=1, description="Every how manieth of them stands here, from the least.")
+    step: int = Field(1, ge=1, description="Every step-th of them stands here, from the least on.")
 
     @classmethod
     def fit(cls, probabilities_n: NDArray[np.floating]) -> Self:
