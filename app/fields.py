@@ -124,6 +124,15 @@ class FieldReader:
             raise InputError(name, f"must be a number, not {_kind(value)}.")
         return float(np.clip(value, -1e30, 1e30))
 
+    def share(self, name: str) -> float | None:
+        """A number between 0 and 1, without these two, or None."""
+        if self.json(name) is None:
+            return None
+        value = self.number(name, 0.0)
+        if not 0 < value < 1:  # NaN, which a query may hold, is neither
+            raise InputError(name, "must be more than 0 and less than 1, such as 0.9.")
+        return value
+
     def boolean(self, name: str, *, default: bool) -> bool:
         """True or false."""
         value = self.json(name)

@@ -35,6 +35,13 @@ _PREDICT: dict[str, Schema] = {
         "default": 5,
         "description": "Labels for each head; 0 is all.",
     },
+    "coverage": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "description": "How often the prediction set of each head shall hold the right label, e.g. 0.9. "
+        "Without it there are no sets.",
+    },
     "retrieve": {"type": "boolean", "default": True, "description": "Whether matches are wanted."},
     **_RETRIEVAL,
     "gallery": {"type": "string", "description": "The gallery searched, which is named like the model."},

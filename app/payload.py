@@ -18,7 +18,7 @@ from retrieval.gallery import DEFAULT_TARGET, Predicate
 
 MODALITY_FIELDS = MODALITIES
 RETRIEVAL_FIELDS = ("top_k", "target", "filter")
-PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "retrieve", "gallery", *RETRIEVAL_FIELDS)
+PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "coverage", "retrieve", "gallery", *RETRIEVAL_FIELDS)
 SEARCH_FIELDS = (*MODALITY_FIELDS, "vector", "like", "min_score", *RETRIEVAL_FIELDS)
 
 
@@ -41,10 +41,15 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictRequest:
-    """A checked request of /predict. `search` is None where no matches are wanted; `num_labels` 0 is all."""
+    """A checked request of /predict; `num_labels` 0 is all.
+
+    coverage: of the prediction sets, 0 < coverage < 1; None where none are wanted.
+    search: None where no matches are wanted.
+    """
 
     inputs: Inputs
     num_labels: int = 5
+    coverage: float | None = None
     search: Search | None
     gallery: str | None = None
 
@@ -72,6 +77,7 @@ def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
     return PredictRequest(
         inputs=_required(_inputs(reader)),
         num_labels=reader.integer("num_labels", 5, least=0),
+        coverage=reader.share("coverage"),
         search=search if retrieve else None,
         gallery=reader.text("gallery"),
     )

@@ -72,25 +72,47 @@ def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
     }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class PredictResponse(BaseModel):
     """What a model found in one item."""
 
     model: ModelRef
     modalities_used: list[str]
     classes: dict[str, list[ScoredLabel]] = Field(description="Labels by head, the most probable first.")
+    coverage: float | None = Field(
+        None, exclude_if=_is_none, description="As it was asked for; left out where it was not."
+    )
+    prediction_sets: dict[str, list[str]] | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="For each head of a single label, the labels that it may be, the most probable first: of all "
+        "such sets, a share of at least `coverage` holds the right one. Left out where none were asked for.",
+    )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
 
     @classmethod
-    def of(cls, answer: Answer, *, num_labels: int, request_id: str, root_path: str) -> Self:
-        """The answer with `num_labels` labels for each head, 0 being all."""
-        heads = answer.model.predictor.config.network.classes
+    def of(
+        cls, answer: Answer, *, num_labels: int, coverage: float | None, request_id: str, root_path: str
+    ) -> Self:
+        """The answer with `num_labels` labels for each head, 0 being all.
+
+        Raises:
+            InputError: a coverage that the model has no prediction sets for.
+        """
+        predictor = answer.model.predictor
+        heads = predictor.config.network.classes
         return cls(
             model=ModelRef.of(answer.model),
             modalities_used=list(answer.prediction.modalities_used),
             classes={
                 name: _best(heads[name], scores, num_labels) for name, scores in answer.prediction.scores.items()
             },
+            coverage=coverage,
+            prediction_sets=None if coverage is None else predictor.prediction_sets(answer.prediction, coverage),
             matches=[MatchResponse.of(match, answer.model.name, root_path) for match in answer.matches],
             request_id=request_id,
         )

@@ -17,6 +17,7 @@ from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.served import Answer, Model
 from app.settings import Settings
 from models.batch import Example
+from models.config import MODALITIES
 from models.errors import InputError
 from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
@@ -125,7 +126,8 @@ class Service:
         """Classify the inputs, and search the model's gallery for what is like them.
 
         Raises:
-            InputError: inputs that the model does not know or that cannot be decoded, or another gallery.
+            InputError: inputs that the model does not know or that cannot be decoded, another gallery, or a
+                coverage that the model has no prediction sets for.
             QueryError: a target that the gallery does not have.
             QueueFullError: too many requests wait.
             TimeoutError: past the deadline.
@@ -134,7 +136,7 @@ class Service:
             raise InputError(
                 "gallery", f"this model searches {model.name!r}. Name that one, or leave the field out."
             )
-        return await self._answer(model, request.inputs, request.search, record)
+        return await self._answer(model, request.inputs, request.search, record, request.coverage)
 
     async def embed(self, model: Model, inputs: Inputs, record: Record) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
@@ -150,8 +152,13 @@ class Service:
             record("search", seconds)
         return [match for match in matches if match.score >= request.min_score]
 
-    async def _answer(self, model: Model, inputs: Inputs, search: Search | None, record: Record) -> Answer:
+    async def _answer(
+        self, model: Model, inputs: Inputs, search: Search | None, record: Record, coverage: float | None = None
+    ) -> Answer:
         _check_known(model, inputs, search)
+        if coverage is not None:
+            given = [name for name in MODALITIES if getattr(inputs, name) is not None]
+            model.predictor.check_coverage(given)
         async with asyncio.timeout(self.settings.request_timeout_seconds):
             (example, decode_seconds), decode_wait = await self._decoder.submit((model, inputs))
             done, forward_wait = await self._forward.submit(_Work(model, example, search))

@@ -15,7 +15,7 @@ from models.batch import Example
 from models.calibration import subset_name
 from models.checkpoint import Checkpoint, CheckpointConfig
 from models.engine import Engine
-from models.errors import EngineError
+from models.errors import EngineError, InputError
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
@@ -81,6 +81,41 @@ class Predictor:
             }
             predictions.append(Prediction(used, scores, output.embedding_BE[row]))
         return predictions, ForwardTimes(between - start, perf_counter() - between)
+
+    @property
+    def single_label_heads(self) -> tuple[str, ...]:
+        """The heads of which exactly one label holds: those with prediction sets."""
+        return tuple(name for name, head in self.config.network.classes.items() if not head.multi_label)
+
+    def check_coverage(self, modalities: Sequence[str]) -> None:
+        """Tell before any work whether items with just these modalities can have prediction sets.
+
+        Raises:
+            InputError: a head has none fitted for these modalities, or the model has no head of a single label.
+        """
+        if not self.single_label_heads:
+            raise InputError(
+                "coverage",
+                "there are prediction sets only of heads where exactly one label holds, and this model has none. "
+                "Leave the field out.",
+            )
+        for head in self.single_label_heads:
+            self.config.calibration.conformity_of(head, subset_name(modalities))
+
+    def prediction_sets(self, prediction: Prediction, coverage: float) -> dict[str, list[str]]:
+        """By head of a single label, the labels of its prediction set, the most probable first.
+
+        Raises:
+            InputError: as `check_coverage` does, for the modalities that the prediction used.
+        """
+        self.check_coverage(prediction.modalities_used)
+        subset, calibration = subset_name(prediction.modalities_used), self.config.calibration
+        sets: dict[str, list[str]] = {}
+        for head in self.single_label_heads:
+            labels = self.config.network.classes[head].labels
+            chosen = calibration.prediction_set(head, subset, prediction.scores[head], coverage)
+            sets[head] = [labels[number] for number in chosen]
+        return sets
 
     def embed_targets(self, examples: Sequence[Example]) -> dict[str, Floats]:
         """Named vectors for a gallery: `fused`, and one for each modality; (B, E), NaN where an item lacks it."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Example
-from models.calibration import Calibration, subset_name
+from models.calibration import Calibration, Conformity, subset_name
 from models.checkpoint import CheckpointConfig
 from models.decode import decode_image
 from models.engine import Output
@@ -24,9 +24,10 @@ from models.sample import Sample
 from training.data import UNLABELLED
 from training.encode import subsets
 from training.loop import Progress
-from training.metrics import accuracy, calibration_error, calibration_floor, retrieval
+from training.metrics import accuracy, calibration_error, calibration_floor, coverage, retrieval
 
 BATCH = 8
+COVERAGE = 0.9  # of the prediction sets that are measured
 Floats = NDArray[np.float32]
 
 
@@ -94,7 +95,11 @@ def prepare(predictor: Predictor, record: Record) -> Example:
 def fit_calibration(
     outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
 ) -> Calibration:
-    """The temperature of each head and subset that makes the labels of these (validation) records likeliest."""
+    """Fit each head and subset on these (validation) records.
+
+    The temperature is the one that makes the labels likeliest; the probabilities that it gives them are what
+    prediction sets need.
+    """
     grid = np.geomspace(0.2, 5.0, 161)
     temperatures: dict[str, dict[str, float]] = {}
     for subset, output in outputs.items():
@@ -104,13 +109,33 @@ def fit_calibration(
             if known_n.any():
                 losses = [_negative_log_likelihood(logits_nC[known_n] / t, labels_n[known_n]) for t in grid]
                 temperatures.setdefault(head, {})[subset] = round(float(grid[int(np.argmin(losses))]), 4)
-    return Calibration(temperatures=temperatures)
+    scaled = config.model_copy(update={"calibration": Calibration(temperatures=temperatures)})
+    return Calibration(temperatures=temperatures, conformity=fit_conformity(outputs, records, scaled))
+
+
+def fit_conformity(
+    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, dict[str, Conformity]]:
+    """By head of a single label and subset, how probable the model finds the labels of these records.
+
+    A label that the model does not know has probability 0: only the set of all labels is honest about it.
+    """
+    conformity: dict[str, dict[str, Conformity]] = {}
+    for subset, output in outputs.items():
+        for head in output.logits:
+            scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
+            if len(labels_n) and not config.network.classes[head].multi_label:
+                probabilities_n = np.where(
+                    labels_n == UNLABELLED, 0.0, scores_nC[np.arange(len(labels_n)), labels_n]
+                )
+                conformity.setdefault(head, {})[subset] = Conformity.fit(probabilities_n)
+    return conformity
 
 
 def measure(
     outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
 ) -> dict[str, dict[str, Any]]:
-    """Figures by subset: for each head accuracy and calibration, and under the pair, retrieval both ways."""
+    """Figures by subset: for each head accuracy, calibration, coverage; under the pair, retrieval both ways."""
     figures: dict[str, dict[str, Any]] = {}
     for subset, output in outputs.items():
         figures[subset] = {}
@@ -123,6 +148,12 @@ def measure(
                     "ece": calibration_error(confidence_n, hits_n),
                     "ece_floor": calibration_floor(confidence_n),
                 }
+                if subset in config.calibration.conformity.get(head, {}):  # an older checkpoint has none
+                    chosen = [
+                        config.calibration.prediction_set(head, subset, scores_C, COVERAGE)
+                        for scores_C in scores_nC
+                    ]
+                    figures[subset][head]["coverage_90"] = coverage(chosen, labels_n)
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
         figures["image+text"]["retrieval"] = _retrieval(outputs, records)
     return figures

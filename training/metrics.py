@@ -46,6 +46,12 @@ def calibration_floor(confidence_N: Floats, *, rounds: int = 200, seed: int = 0)
     return float(np.mean(draws))
 
 
+def coverage(sets: Sequence[Ints], labels_N: Ints) -> dict[str, float]:
+    """Share of rows whose label is in their prediction set (class numbers), and the sets' mean size."""
+    held = [label in chosen for chosen, label in zip(sets, labels_N, strict=True)]
+    return {"covered": float(np.mean(held)), "mean_size": float(np.mean([len(chosen) for chosen in sets]))}
+
+
 def retrieval(queries_QE: Floats, gallery_GE: Floats, relevant: Sequence[Ints]) -> dict[str, float]:
     """R@1/5/10 and median rank of the first relevant row, by cosine.
 

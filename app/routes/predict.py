@@ -23,7 +23,11 @@ async def predict(context: ContextDep) -> PredictResponse:
     request = await context.payload(read_predict)
     answer = await context.service.predict(model, request, context.record)
     return PredictResponse.of(
-        answer, num_labels=request.num_labels, request_id=context.request_id, root_path=context.root_path
+        answer,
+        num_labels=request.num_labels,
+        coverage=request.coverage,
+        request_id=context.request_id,
+        root_path=context.root_path,
     )
 
 
@@ -46,7 +50,11 @@ async def _one(
         async with gate:
             answer = await context.service.predict(context.model, request, context.record)
         return BatchSuccess.of(
-            answer, num_labels=request.num_labels, request_id=context.request_id, root_path=context.root_path
+            answer,
+            num_labels=request.num_labels,
+            coverage=request.coverage,
+            request_id=context.request_id,
+            root_path=context.root_path,
         )
     except Exception as error:  # it is this item's answer
         status = status_of(error)

@@ -44,6 +44,13 @@ def predict_json(value: object) -> object:
         ({"text": "red", "num_labels": -1}, "num_labels", "at least 0"),
         ({"text": "red", "num_labels": "5"}, "num_labels", "not a string"),
         ({"text": "red", "num_labels": True}, "num_labels", "not a boolean"),
+        ({"text": "red", "coverage": 0}, "coverage", "more than 0 and less than 1"),
+        ({"text": "red", "coverage": 1}, "coverage", "more than 0 and less than 1"),
+        ({"text": "red", "coverage": -0.5}, "coverage", "more than 0 and less than 1"),
+        ({"text": "red", "coverage": 90}, "coverage", "such as 0.9"),
+        ({"text": "red", "coverage": "0.9"}, "coverage", "must be a number, not a string"),
+        ({"text": "red", "coverage": True}, "coverage", "must be a number, not a boolean"),
+        ({"text": "red", "coverage": [0.9]}, "coverage", "must be a number, not a list"),
         ({"text": "red", "top_k": 0}, "top_k", "at least 1"),
         ({"text": "red", "top_k": 1001}, "top_k", "at most 1,000"),
         ({"text": "red", "top_k": 1.5}, "top_k", "whole number"),
@@ -227,6 +234,18 @@ def test_a_batch_keeps_order_and_faults_apart() -> None:
         read_batch(RawFields({"items": [{"text": "red"}] * 101}), SETTINGS)
 
 
+def test_coverage_is_a_share_or_absent() -> None:
+    assert read_predict(RawFields({"text": "red"}), SETTINGS).coverage is None
+    assert read_predict(RawFields({"text": "red", "coverage": 0.9}), SETTINGS).coverage == 0.9
+    assert read_predict(parse_image(b"png", "coverage=0.95"), SETTINGS).coverage == 0.95
+    assert read_predict(parse_image(b"png", "coverage="), SETTINGS).coverage is None
+    for value in ("NaN", "Infinity", "1e400", "1", "0"):
+        with pytest.raises(InputError, match="coverage: must be more than 0 and less than 1"):
+            read_predict(parse_image(b"png", f"coverage={value}"), SETTINGS)
+    with pytest.raises(InputError, match="coverage: '90%' is not valid"):
+        read_predict(parse_image(b"png", "coverage=90%25"), SETTINGS)
+
+
 def test_a_search_is_by_one_kind_of_query() -> None:
     assert read_search(RawFields({"vector": [1, 2.5]}), SETTINGS).vector is not None
     for fields in ({}, {"like": "a", "text": "red"}, {"vector": [1], "like": "a"}):
@@ -239,7 +258,7 @@ def test_a_search_is_by_one_kind_of_query() -> None:
 
 FILE = File("", Upload.of(b"x"))
 names = st.sampled_from(
-    ["image", "text", "num_labels", "retrieve", "top_k", "target", "filter", "gallery", "other"]
+    ["image", "text", "num_labels", "coverage", "retrieve", "top_k", "target", "filter", "gallery", "other"]
 )
 json_values = st.recursive(
     st.none()

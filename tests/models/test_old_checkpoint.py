@@ -10,6 +10,7 @@ import pytest
 
 from models.checkpoint import read_checkpoint
 from models.decode import decode_image
+from models.errors import InputError
 from models.predictor import Predictor, load_predictor
 from models.sample import Sample
 from retrieval.seed_gallery import read_seed
@@ -50,6 +51,18 @@ def test_an_old_checkpoint_loads_and_says_what_it_said(engine: Any) -> None:
             assert found["scores"][head] == pytest.approx(scores, abs=1e-4)
         np.testing.assert_allclose(found["embedding"], item["embedding"], rtol=0, atol=1e-4)
         assert found["matches"] == pytest.approx(item["matches"], abs=1e-4)
+
+
+def test_an_old_checkpoint_has_no_prediction_sets_and_says_so() -> None:
+    predictor = load_predictor(read_checkpoint(OLD), engine="onnx")
+    assert not predictor.config.calibration.conformity
+    (prediction,) = predictor.predict([predictor.prepare(Sample(text="cactus"))])
+    with pytest.raises(
+        InputError, match=r"coverage: this model has no .* 'category' from text\..* train the model"
+    ):
+        predictor.check_coverage(["text"])
+    with pytest.raises(InputError, match="coverage: this model has no"):
+        predictor.prediction_sets(prediction, 0.9)
 
 
 def test_the_old_checkpoint_is_small() -> None:

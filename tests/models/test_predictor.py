@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import Batch, Example
-from models.calibration import Calibration
+from models.calibration import Calibration, Conformity
 from models.engine import Encoded
-from models.errors import EngineError
+from models.errors import EngineError, InputError
 from models.predictor import Prediction, Predictor, load_predictor
 from models.sample import Sample
 from tests.tiny import TEXTS, picture, tiny_checkpoint
@@ -136,6 +136,26 @@ def test_each_subset_has_the_temperature_that_was_fitted_for_it(onnx: Predictor)
     np.testing.assert_allclose(
         flattened.scores["shape"], onnx.predict([onnx.prepare(text)])[0].scores["shape"], 1e-5
     )
+
+
+def test_a_head_of_several_labels_has_no_prediction_set(onnx: Predictor) -> None:
+    def predictor_with(**several: bool) -> Predictor:
+        classes = {
+            name: head.model_copy(update={"multi_label": several[name]})
+            for name, head in onnx.config.network.classes.items()
+        }
+        fitted = Calibration(conformity={"colour": {"text": Conformity.fit(np.array([0.0] * 9))}})
+        network = onnx.config.network.model_copy(update={"classes": classes})
+        config = onnx.config.model_copy(update={"network": network, "calibration": fitted})
+        return Predictor(config, onnx.preprocessors, onnx.engine)
+
+    (prediction,) = onnx.predict([onnx.prepare(sample(0, ("text",)))])
+    some = predictor_with(shape=True, colour=False)
+    sets = some.prediction_sets(prediction, 0.9)
+    assert set(sets) == {"colour"}
+    assert set(sets["colour"]) == {"blue", "red"}
+    with pytest.raises(InputError, match=r"coverage: .* exactly one label .* Leave the field out"):
+        predictor_with(shape=True, colour=True).prediction_sets(prediction, 0.9)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])

@@ -100,6 +100,38 @@ def test_no_labels_fit_no_temperature() -> None:
     assert fit_calibration(output_of([[0.0, 4.0]] * 2), reds(None, None), CONFIG) == Calibration()
 
 
+def test_prediction_sets_are_fitted_on_the_calibrated_scores_of_the_rows_with_a_cell() -> None:
+    # As above, the temperature makes it 3 : 1; two more rows have no cell, and a label that nobody knows.
+    outputs = output_of([[0.0, 4.0]] * 6)
+    fitted = fit_calibration(outputs, reds("red", "red", "red", "blue", None, "green"), CONFIG)
+    conformity = fitted.conformity["colour"]["text"]
+    assert conformity.num_rows == 5
+    assert conformity.probabilities == (0.0, pytest.approx(0.25, abs=0.01))
+
+
+def test_coverage_is_measured_with_the_sets_that_were_fitted() -> None:
+    outputs, records = output_of([[0.0, 4.0]] * 20), reds(*["red"] * 18, "blue", "blue")
+    config = CONFIG.model_copy(update={"calibration": fit_calibration(outputs, records, CONFIG)})
+    # 0.9 of 21 is rank 19: the second blue, so both labels are in every set.
+    assert measure(outputs, records, config)["text"]["colour"]["coverage_90"] == {"covered": 1, "mean_size": 2}
+    # With one blue less it is rank 18 of 19 (0.9 of 20), which is a red: its label alone is the set.
+    fewer = output_of([[0.0, 4.0]] * 19)
+    config = CONFIG.model_copy(update={"calibration": fit_calibration(fewer, records[:19], CONFIG)})
+    assert measure(outputs, records, config)["text"]["colour"]["coverage_90"] == {"covered": 0.9, "mean_size": 1}
+
+
+def test_a_head_of_several_labels_has_no_coverage() -> None:
+    several = CONFIG.network.classes["colour"].model_copy(update={"multi_label": True})
+    network = CONFIG.network.model_copy(update={"classes": {**CONFIG.network.classes, "colour": several}})
+    config = CONFIG.model_copy(update={"network": network})
+    outputs, records = output_of([[0.0, 4.0]] * 4), reds("red", "red", "red", "blue")
+    fitted = fit_calibration(outputs, records, config)
+    assert set(fitted.temperatures) == {"colour"}
+    assert fitted.conformity == {}
+    figures = measure(outputs, records, config.model_copy(update={"calibration": fitted}))
+    assert "coverage_90" not in figures["text"]["colour"]
+
+
 def test_rows_with_an_empty_cell_are_not_counted_and_unknown_labels_are_wrong() -> None:
     outputs = output_of([[0.0, 4.0]] * 4)
     figures = measure(outputs, reds("red", None, "green", "red"), CONFIG)

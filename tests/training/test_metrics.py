@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.metrics import accuracy, calibration_error, calibration_floor, reliability, retrieval
+from training.metrics import accuracy, calibration_error, calibration_floor, coverage, reliability, retrieval
 
 
 def test_accuracy_is_the_share_of_right_rows_with_its_standard_error() -> None:
@@ -16,6 +16,11 @@ def test_accuracy_is_the_share_of_right_rows_with_its_standard_error() -> None:
 
 def test_a_label_that_the_model_does_not_know_is_wrong() -> None:
     assert accuracy(np.array([[1.0, 0.0]]), np.array([-1]))["accuracy"] == 0
+
+
+def test_coverage_is_the_share_of_sets_that_hold_the_label_and_their_mean_size() -> None:
+    sets = [np.array([2, 0]), np.array([1]), np.array([0, 1, 2]), np.array([0, 1])]
+    assert coverage(sets, np.array([0, 0, 2, -1])) == {"covered": 0.5, "mean_size": 2.0}
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_share_right() -> None:

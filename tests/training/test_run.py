@@ -56,6 +56,11 @@ def test_a_version_is_whole_and_says_where_it_comes_from(whole: Path) -> None:
     )
     assert checkpoint.config.network.classes["colour"].labels == ("blue", "red")
     assert set(checkpoint.config.calibration.temperatures["shape"]) == {"image", "text", "image+text"}
+    assert {
+        (head, subset, fitted.num_rows)
+        for head, subsets in checkpoint.config.calibration.conformity.items()
+        for subset, fitted in subsets.items()
+    } == {(head, subset, 4) for head in ("shape", "colour") for subset in ("image", "text", "image+text")}
     provenance = checkpoint.config.provenance
     assert Recipe.parse(provenance["recipe"], "x") == recipe_of()
     assert provenance["data_licence"] == "made by a test"
@@ -82,6 +87,8 @@ def test_the_figures_are_by_subset_and_head(whole: Path) -> None:
     assert [(entry["stage"], entry["epoch"]) for entry in metrics["history"]] == [
         (stage, epoch) for stage in STAGES for epoch in (1, 2)
     ]
+    # Four validation rows are too few for nine in ten: every set holds every label.
+    assert metrics["test"]["text"]["shape"]["coverage_90"] == {"covered": 1, "mean_size": 3}
     card = (whole / "MODEL_CARD.md").read_text()
     accuracy = metrics["test"]["image+text"]["colour"]["accuracy"]
     assert re.search(rf"\| colour \|.*{accuracy:.3f} ±", card)
