@@ -24,7 +24,7 @@ from models.calibration import Calibration, Conformity
 from models.checkpoint import CheckpointConfig
 from models.config import ImagePreprocessing, NetworkConfig, Preprocessing, TextPreprocessing
 from models.decode import decode_image
-from models.engine import Output, scatter
+from models.engine import Encoded, Output, scatter
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from models.sample import Sample
@@ -52,7 +52,7 @@ class FakeEngine:
         self.open.set()
         self.broken = False
 
-    def encode(self, batch: Batch) -> np.ndarray:
+    def encode(self, batch: Batch) -> Encoded:
         self.open.wait(10)
         self.batches.append(len(batch))
         if self.broken:
@@ -70,9 +70,10 @@ class FakeEngine:
                     vectors["text"][row, 3 + word] += 1 / length
                 if list(own[:length]) == [4, 4, 4]:
                     raise RuntimeError("poisoned")
-        return scatter(batch, vectors, 16)
+        return scatter(batch, {name: {"vector": found} for name, found in vectors.items()}, 16)
 
-    def fuse(self, vectors_BMD: np.ndarray, present_BM: np.ndarray) -> Output:
+    def fuse(self, encoded: Encoded, present_BM: np.ndarray) -> Output:
+        vectors_BMD = encoded.vectors_BMD
         fused = (vectors_BMD * present_BM[:, :, None]).sum(axis=1) / present_BM.sum(axis=1, keepdims=True)
         colour = np.stack([fused[:, 2] + fused[:, 6], fused[:, 0] + fused[:, 5]], axis=1)
         shape = np.stack([0 * fused[:, 7], 0 * fused[:, 7], fused[:, 7]], axis=1)

@@ -2,7 +2,7 @@
 
 # B batch, M modalities, D width, n rows that have a modality"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import torch
@@ -25,28 +25,37 @@ def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def encode(network: Network, modality: str, inputs: EncoderInputs) -> Encoded:
-    """One modality's training inputs → what `Network.encode` gives; the frozen lower half is in the inputs."""
+    """One modality's training inputs through its encoder's upper half, before `Network.normalise`."""
     encoder = network.encoders[modality]
     if modality == "image":
         assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
         assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
-        # Channels last is faster for depthwise convolutions on a CPU; run.train lays the weights out so.
+        # Channels last is faster for depthwise convolutions on a CPU; training.setup lays the weights out so.
         map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
-        return network.normalise(modality, encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
+        return encoder.upper(inputs.image._replace(map_nCHW=map_nCHW))
     assert isinstance(encoder, TextEncoder)  # noqa: S101 - for the type checker
     assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
-    return network.normalise(modality, encoder.upper(inputs.text))
+    return encoder.upper(inputs.text)
 
 
-def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> EncodedBatch:
-    """All encoders on a batch."""
+def encode_each(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> dict[str, Encoded]:
+    """Every encoder on the rows of a batch that have its modality, before `Network.normalise`."""
     present_BM = source.present_NM[rows]
-    encoded = {
+    return {
         modality: encode(network, modality, inputs)
         for place, modality in enumerate(source.modalities)
         if present_BM[:, place].any()
     }
-    return network.gather(encoded, present_BM)
+
+
+def together(network: Network, encoded: Mapping[str, Encoded], present_BM: Tensor) -> EncodedBatch:
+    """What the encoders gave as one batch, ready to be fused."""
+    return network.gather({name: network.normalise(name, part) for name, part in encoded.items()}, present_BM)
+
+
+def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> EncodedBatch:
+    """A batch, ready to be fused."""
+    return together(network, encode_each(network, source, rows, inputs), source.present_NM[rows])
 
 
 def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:

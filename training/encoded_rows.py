@@ -1,78 +1,86 @@
 """What frozen encoders gave for many rows, kept on disk, so that more rows than fit into memory can be fused.
 
-# N rows, M modalities, D width, B rows taken, T tokens of one modality"""
+# N rows, M modalities, n rows that have one, T tokens, D width, W width of a modality's tokens"""
 
 import tempfile
 import weakref
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
 
-from models.nets.fusion import Tokens
-from models.nets.network import EncodedBatch, join_tokens
+from models.nets.encoders import Encoded
 from training.data import Rows
 
 
 class EncodedRows:
     """Grows by batches, in order; then is read by row. Its files have no name and end with it."""
 
-    def __init__(self, num_modalities: int, width: int) -> None:
-        self._num_modalities, self._width = num_modalities, width
-        self._vectors = _Ragged(width)
-        self._tokens: list[_Ragged] = []
+    def __init__(self, *, with_tokens: bool) -> None:
+        self._with_tokens = with_tokens
+        self._vectors: dict[str, _Ragged] = {}
+        self._tokens: dict[str, _Ragged] = {}
+        self._length = 0
 
-    def append(self, encoded: EncodedBatch) -> None:
-        """Add the next rows."""
-        for vectors_MD in encoded.vectors_BMD.numpy():
-            self._vectors.append(vectors_MD)
-        if encoded.tokens is None:
-            return
-        values_BSD, valid_BS, owner_S = (part.numpy() for part in encoded.tokens)
-        self._tokens = self._tokens or [_Ragged(self._width) for _ in range(self._num_modalities)]
-        for place, part in enumerate(self._tokens):
-            for values_SD, valid_S in zip(values_BSD, valid_BS, strict=True):
-                part.append(values_SD[valid_S & (owner_S == place)])
+    def append(self, encoded: Mapping[str, Encoded], present_BM: Tensor, modalities: tuple[str, ...]) -> None:
+        """Add the next rows: for each modality what its encoder gave for the rows that have it."""
+        for place, modality in enumerate(modalities):
+            found = encoded.get(modality)
+            if found is None:
+                continue
+            rows = self._length + present_BM[:, place].nonzero()[:, 0].numpy()
+            vectors = self._vectors.setdefault(modality, _Ragged(found.vector_nD.shape[1], np.float32))
+            for row, vector_D in zip(rows, found.vector_nD.numpy(), strict=True):
+                vectors.append(int(row), vector_D[None])
+            if self._with_tokens and found.tokens_nTW is not None and found.valid_nT is not None:
+                tokens = self._tokens.setdefault(modality, _Ragged(found.tokens_nTW.shape[2], np.float16))
+                for row, own_TW, valid_T in zip(rows, found.tokens_nTW, found.valid_nT, strict=True):
+                    tokens.append(int(row), own_TW[valid_T].numpy())
+        self._length += len(present_BM)
 
-    def take(self, rows: Rows) -> EncodedBatch:
-        """These rows, in this order."""
-        vectors_BMD, _ = self._vectors.take(rows)
-        parts = []
-        for place, ragged in enumerate(self._tokens):
-            values_BTD, valid_BT = ragged.take(rows)
-            owner_T = torch.full((valid_BT.shape[1],), place)
-            parts.append(Tokens(torch.from_numpy(values_BTD), torch.from_numpy(valid_BT), owner_T))
-        return EncodedBatch(torch.from_numpy(vectors_BMD), join_tokens(parts))
+    def take(self, rows: Rows) -> dict[str, Encoded]:
+        """These rows, in this order; for each modality, those that have it."""
+        taken = {}
+        for modality, vectors in self._vectors.items():
+            own = [row for row in rows if row in vectors]
+            if own:
+                vectors_n1D, _ = vectors.take(own)
+                parts = self._tokens[modality].take(own) if modality in self._tokens else ()
+                taken[modality] = Encoded(vectors_n1D[:, 0], *parts)
+        return taken
 
 
 class _Ragged:
-    """Rows of several vectors each, one after the other in a file."""
+    """Rows of one or several vectors each, one row after the other in a file."""
 
-    def __init__(self, width: int) -> None:
-        self._width = width
+    def __init__(self, width: int, kind: DTypeLike) -> None:
+        self._width, self._kind = width, kind
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
         weakref.finalize(self, self._file.close)
-        self._ends = [0]
-        self._whole: NDArray[np.float32] | None = None
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._end = 0
+        self._whole: NDArray[np.generic] | None = None
 
-    def append(self, values_TD: NDArray[np.float32]) -> None:
-        self._file.write(np.ascontiguousarray(values_TD, dtype=np.float32).tobytes())
-        self._ends.append(self._ends[-1] + len(values_TD))
+    def __contains__(self, row: object) -> bool:
+        return row in self._spans
 
-    def take(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(B, T, D), padded with zeros, and which of them are there (B, T)."""
+    def append(self, row: int, values_TW: NDArray[np.float32]) -> None:
+        self._file.write(np.ascontiguousarray(values_TW, dtype=self._kind).tobytes())
+        self._spans[row] = (self._end, self._end + len(values_TW))
+        self._end += len(values_TW)
+
+    def take(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """(n, T, W) float32, padded with zeros, and which of them are there (n, T)."""
         if self._whole is None:
             self._file.flush()
-            shape = (self._ends[-1], self._width)
-            self._whole = (
-                np.memmap(self._file, np.float32, "r", shape=shape) if shape[0] else np.zeros(shape, "f4")
-            )
-        spans = [(self._ends[row], self._ends[row + 1]) for row in rows]
-        # One place at least: an empty axis is for no layer.
-        length = max([1, *(end - start for start, end in spans)])
-        values_BTD = np.zeros((len(rows), length, self._width), dtype=np.float32)
-        valid_BT = np.zeros((len(rows), length), dtype=bool)
+            self._whole = np.memmap(self._file, self._kind, "r", shape=(self._end, self._width))
+        spans = [self._spans[row] for row in rows]
+        length = max(end - start for start, end in spans)
+        values_nTW = np.zeros((len(rows), length, self._width), dtype=np.float32)
+        valid_nT = np.zeros((len(rows), length), dtype=bool)
         for place, (start, end) in enumerate(spans):
-            values_BTD[place, : end - start] = self._whole[start:end]
-            valid_BT[place, : end - start] = True
-        return values_BTD, valid_BT
+            values_nTW[place, : end - start] = self._whole[start:end]
+            valid_nT[place, : end - start] = True
+        return torch.from_numpy(values_nTW), torch.from_numpy(valid_nT)

@@ -19,7 +19,7 @@ from models.nets.network import EncodedBatch, Network
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.data import UNLABELLED, Rows
-from training.encode import chunks, encode, encode_all, subset_mask, subsets
+from training.encode import chunks, encode, encode_all, encode_each, subset_mask, subsets, together
 from training.encoded_rows import EncodedRows
 from training.loop import Job, Progress, RunState, fit
 from training.losses import ContrastiveLoss, classification_loss
@@ -94,7 +94,8 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     val = val[source.has[name][val]]
 
     def logits(module: Workbench, inputs: EncoderInputs) -> dict[str, Tensor]:
-        vectors_BD = module.network.dropout(encode(module.network, name, inputs).vector_nD)
+        encoded = module.network.normalise(name, encode(module.network, name, inputs))
+        vectors_BD = module.network.dropout(encoded.vector_nD)
         return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
@@ -124,30 +125,32 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
 
 
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
-    """Fusion, heads and embedding, on vectors that the frozen encoders gave once."""
+    """All but the encoders, on what the frozen encoders gave once."""
     encoded = encode_rows(plan, np.arange(len(plan.source.pairs.records)))
-    network = plan.bench.network
-    fresh = [*network.fusion.parameters(), *network.heads.parameters(), *network.embedding.parameters()]
-    groups = [([*fresh, *plan.bench.contrast.parameters()], stage.learning_rate)]
-    return _shared_heads(name, stage, plan, groups, lambda _module, rows, _generator: encoded.take(rows))
+    groups = [(_beyond_encoders(plan.bench), stage.learning_rate)]
+
+    def encoded_of(module: Workbench, rows: Rows, _generator: torch.Generator | None) -> EncodedBatch:
+        return together(module.network, encoded.take(rows), plan.source.present_NM[rows])
+
+    return _shared_heads(name, stage, plan, groups, encoded_of)
 
 
 def _joint(name: str, stage: Stage, plan: Plan) -> Job:
     """Everything at once, encoders included."""
     network = plan.bench.network
-    fresh = [
-        *network.norms.parameters(),
-        *network.fusion.parameters(),
-        *network.heads.parameters(),
-        *network.embedding.parameters(),
-        *plan.bench.contrast.parameters(),
-    ]
+    fresh = _beyond_encoders(plan.bench)
 
     def encoded_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> EncodedBatch:
         inputs = plan.source.plain(rows) if generator is None else plan.augmented(rows, generator)
         return encode_all(module.network, plan.source, rows, inputs)
 
     return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), encoded_of)
+
+
+def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
+    network = bench.network
+    parts = (network.norms, network.token_layers, network.fusion, network.heads, network.embedding, bench.contrast)
+    return [parameter for part in parts for parameter in part.parameters()]
 
 
 def _shared_heads(
@@ -238,12 +241,13 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
 
 @torch.no_grad()
 def encode_rows(plan: Plan, rows: Rows) -> EncodedRows:
-    """Many rows by the network as it stands, nothing random, with progress."""
+    """Many rows by the encoders as they stand, nothing random, with progress. Kept by their place in `rows`."""
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
-    encoded = EncodedRows(len(plan.source.modalities), network.config.width)
+    encoded = EncodedRows(with_tokens=network.config.uses_tokens)
     for part in chunks(rows):
-        encoded.append(encode_all(network, plan.source, part, plan.source.plain(part)))
+        found = encode_each(network, plan.source, part, plan.source.plain(part))
+        encoded.append(found, plan.source.present_NM[part], plan.source.modalities)
         plan.progress.advance(len(part))
     return encoded
 

@@ -11,6 +11,7 @@ import torch
 from models.nets.fusion import GatedFusion
 from models.nets.network import EncodedBatch
 from training.data import Rows
+from training.encode import together
 from training.losses import classification_loss
 from training.stages import Plan, encode_rows
 
@@ -25,7 +26,8 @@ def fit_trust(plan: Plan) -> None:
     rows = rows[plan.source.present_NM[rows].all(1).numpy()]
     if not isinstance(fusion, GatedFusion) or len(plan.source.modalities) < 2 or not len(rows):
         return
-    encoded = encode_rows(plan, rows).take(np.arange(len(rows)))
+    found = encode_rows(plan, rows).take(np.arange(len(rows)))
+    encoded = together(plan.bench.network, found, plan.source.present_NM[rows])
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
         # Beside the summed likelihood, a Gaussian prior of deviation 1: a handful of rows must not decide alone.

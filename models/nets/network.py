@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.config import NetworkConfig
 from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
-from models.nets.encoders.text import build_text_encoder
+from models.nets.encoders.text import TextEncoder, build_text_encoder
 from models.nets.fusion import Tokens, build_fusion
 from models.nets.heads import ClassificationHead, EmbeddingHead
 
@@ -48,15 +48,20 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.modalities = config.modalities
-        self.encoders = nn.ModuleDict()
+        encoders: dict[str, ImageEncoder | TextEncoder] = {}
         if config.image is not None:
-            self.encoders["image"] = ImageEncoder(config.image, config.width, tokens=config.uses_tokens)
+            encoders["image"] = ImageEncoder(config.image, config.width)
         if config.text is not None:
-            self.encoders["text"] = build_text_encoder(config.text, config.width, tokens=config.uses_tokens)
+            encoders["text"] = build_text_encoder(config.text, config.width)
+        self.encoders = nn.ModuleDict(encoders)
         # One scale for all modalities, or the fusion would follow whichever encoder shouts loudest.
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.width) for name in self.modalities})
-        self.token_norms = nn.ModuleDict(
-            {name: nn.LayerNorm(config.width) for name in self.modalities if config.uses_tokens}
+        self.token_layers = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(encoder.token_width, config.width), nn.LayerNorm(config.width))
+                for name, encoder in encoders.items()
+                if config.uses_tokens
+            }
         )
         self.fusion = build_fusion(config.fusion, len(self.modalities), config.width)
         self.dropout = nn.Dropout(config.fusion_dropout)
@@ -70,11 +75,11 @@ class Network(nn.Module):
         return self.normalise(modality, self.encoders[modality](**inputs))
 
     def normalise(self, modality: str, encoded: Encoded) -> Encoded:
-        """Bring what an encoder gave to the scale that all modalities share."""
-        tokens_nTD = encoded.tokens_nTD
-        if tokens_nTD is not None:
-            tokens_nTD = self.token_norms[modality](tokens_nTD)
-        return Encoded(self.norms[modality](encoded.vector_nD), tokens_nTD, encoded.valid_nT)
+        """Bring what an encoder gave to the scale, and its tokens to the width, that all modalities share."""
+        vector_nD = self.norms[modality](encoded.vector_nD)
+        if not self.config.uses_tokens or encoded.tokens_nTW is None:
+            return Encoded(vector_nD)
+        return Encoded(vector_nD, self.token_layers[modality](encoded.tokens_nTW), encoded.valid_nT)
 
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
@@ -94,10 +99,10 @@ class Network(nn.Module):
                 vectors.append(blank_BD)
                 continue
             vectors.append(blank_BD.index_put(rows, found.vector_nD.to(some.dtype)))
-            if found.tokens_nTD is not None and found.valid_nT is not None:
-                length = found.tokens_nTD.shape[1]
+            if found.tokens_nTW is not None and found.valid_nT is not None:
+                length = found.tokens_nTW.shape[1]
                 values_BTD = (
-                    blank_BD[:, None].repeat(1, length, 1).index_put(rows, found.tokens_nTD.to(some.dtype))
+                    blank_BD[:, None].repeat(1, length, 1).index_put(rows, found.tokens_nTW.to(some.dtype))
                 )
                 valid_BT = present_BM.new_zeros(len(present_BM), length).index_put(rows, found.valid_nT)
                 tokens.append(Tokens(values_BTD, valid_BT, torch.full((length,), place, device=some.device)))

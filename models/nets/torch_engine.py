@@ -67,8 +67,8 @@ class TorchEngine:
         inputs = {name: self._move(value) for name, value in batch.inputs[modality].items()}
         encoded = self._network.encode(modality, inputs)
         outputs: dict[str, NDArray[np.generic]] = {"vector": _floats(encoded.vector_nD)}
-        if encoded.tokens_nTD is not None and encoded.valid_nT is not None:
-            outputs |= {"tokens": _floats(encoded.tokens_nTD), "valid": encoded.valid_nT.cpu().numpy()}
+        if encoded.tokens_nTW is not None and encoded.valid_nT is not None:
+            outputs |= {"tokens": _floats(encoded.tokens_nTW), "valid": encoded.valid_nT.cpu().numpy()}
         return outputs
 
     def _move(self, array: NDArray[np.generic]) -> Tensor:

@@ -35,15 +35,15 @@ def run(parts: list[nn.Module], pixels: torch.Tensor) -> torch.Tensor:
 def test_a_backbone_gives_an_encoder_of_any_split(name: str) -> None:
     pixels = torch.from_numpy(picture(0, 64, 64)[None])
     torch.manual_seed(0)
-    whole = ImageEncoder(ImageEncoderConfig(backbone=name, hidden=8, frozen_blocks=0), 8, tokens=True).eval()
+    whole = ImageEncoder(ImageEncoderConfig(backbone=name, hidden=8, frozen_blocks=0), 8).eval()
     with torch.inference_mode():
         expected = whole(pixels)
-        assert expected.tokens_nTD is not None
+        assert expected.tokens_nTW is not None
         for frozen in range(1, len(whole.blocks) + 1):
             whole.frozen_blocks = frozen
             found = whole(pixels)
             torch.testing.assert_close(found.vector_nD, expected.vector_nD)
-            torch.testing.assert_close(found.tokens_nTD, expected.tokens_nTD)
+            torch.testing.assert_close(found.tokens_nTW, expected.tokens_nTW)
     learning = {id(parameter) for parameter in whole.pretrained()}
     assert not any(id(parameter) in learning for part in whole.blocks for parameter in part.parameters())
 

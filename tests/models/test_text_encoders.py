@@ -29,11 +29,11 @@ KINDS: dict[str, dict[str, Any]] = {
 ROWS = ([5, 6, 7, 8, 9, 10, 11], [12], [5, 6, 13])
 
 
-def encoder_of(kind: str, *, tokens: bool = True) -> TextEncoder:
+def encoder_of(kind: str) -> TextEncoder:
     torch.manual_seed(0)
     config = NetworkConfig.parse({"text": KINDS[kind]}, "x").text
     assert config is not None
-    return build_text_encoder(config, 16, tokens=tokens).eval()
+    return build_text_encoder(config, 16).eval()
 
 
 def padded(rows: tuple[list[int], ...], filler: int = 0, length: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,29 +54,20 @@ def test_a_text_is_the_same_alone_and_beside_longer_ones_whatever_the_padding(ki
     encoder = encoder_of(kind)
     together, filled = run(encoder, ROWS), run(encoder, ROWS, filler=40)
     torch.testing.assert_close(together.vector_nD, filled.vector_nD, rtol=0, atol=1e-6)
-    assert together.tokens_nTD is not None
+    assert together.tokens_nTW is not None
     assert together.valid_nT is not None
     assert together.valid_nT.sum(1).tolist() == [7, 1, 3]
     for place, own in enumerate(ROWS):
         alone = run(encoder, (own,), length=len(own))
-        assert alone.tokens_nTD is not None
+        assert alone.tokens_nTW is not None
         torch.testing.assert_close(together.vector_nD[place], alone.vector_nD[0], rtol=0, atol=1e-5)
-        torch.testing.assert_close(together.tokens_nTD[place, : len(own)], alone.tokens_nTD[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.tokens_nTW[place, : len(own)], alone.tokens_nTW[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_of_words_counts(kind: str) -> None:
     first, second = run(encoder_of(kind), ([5, 6, 7], [7, 6, 5]), length=3).vector_nD
     assert (first - second).abs().max() > 1e-4
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_tokens_there_are_none_and_the_vector_is_the_same(kind: str) -> None:
-    without = encoder_of(kind, tokens=False)
-    encoded = run(without, ROWS)
-    assert encoded.tokens_nTD is None
-    assert encoded.valid_nT is None
-    assert encoded.vector_nD.shape == (3, 16)
 
 
 @pytest.mark.parametrize("kind", KINDS)

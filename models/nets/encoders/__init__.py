@@ -1,8 +1,8 @@
-"""An encoder for each modality: its prepared arrays to one vector of width D, and to tokens where they are wanted.
+"""An encoder for each modality: its prepared arrays to one vector of width D, and to tokens of a width of its own.
 
 An encoder has two halves. `lower` never changes in training, so its output can be cached; `upper` is what learns.
 
-# n rows that have the modality, T tokens, D width"""
+# n rows that have the modality, T tokens, W width of a token, D width"""
 
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ class Encoded(NamedTuple):
     """What an encoder gives.
 
     vector_nD: the whole input in one vector.
-    tokens_nTD: its parts, or None where nothing looks at them.
+    tokens_nTW: its parts: cells of the last map, subwords. Once `Network.normalise` has seen them, of width D, or
+        None where the network's fusion does not look at them.
     valid_nT: bool; false for padding. None as above.
     """
 
     vector_nD: Tensor
-    tokens_nTD: Tensor | None = None
+    tokens_nTW: Tensor | None = None
     valid_nT: Tensor | None = None

@@ -38,8 +38,7 @@ class ImageEncoder(nn.Module):
     feature_mean: Tensor
     feature_std: Tensor
 
-    def __init__(self, config: ImageEncoderConfig, width: int, *, tokens: bool = False) -> None:
-        """Build with random weights; `tokens` adds what turns each cell of the last map into a token."""
+    def __init__(self, config: ImageEncoderConfig, width: int) -> None:
         super().__init__()
         backbone = take_apart(create_model(config.backbone))
         self.stem, self.blocks, self.head = backbone.stem, backbone.blocks, backbone.head
@@ -57,10 +56,10 @@ class ImageEncoder(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
         self.project = _projection(features, config, width)
-        self.tokens = nn.Linear(backbone.channels[-1], width) if tokens else None
+        self.token_width = backbone.channels[len(self.blocks) - 1]
 
     def forward(self, pixels: Tensor) -> Encoded:
-        """(n, S, S, 3) uint8 → a vector, and a token for each cell of the last map."""
+        """(n, S, S, 3) uint8 → a vector, and a token for each cell of the last block's map."""
         return self.upper(self.lower(pixels))
 
     def lower(self, pixels: Tensor) -> Lower:
@@ -82,10 +81,8 @@ class ImageEncoder(nn.Module):
         features_nF, last_nCHW = self._features(lower)
         features_nF = (features_nF - self.feature_mean) / self.feature_std
         vector_nD = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
-        if self.tokens is None:
-            return Encoded(vector_nD)
-        tokens_nTD = self.tokens(last_nCHW.flatten(2).transpose(1, 2))
-        return Encoded(vector_nD, tokens_nTD, torch.ones_like(tokens_nTD[:, :, 0], dtype=torch.bool))
+        tokens_nTW = last_nCHW.flatten(2).transpose(1, 2)
+        return Encoded(vector_nD, tokens_nTW, torch.ones_like(tokens_nTW[:, :, 0], dtype=torch.bool))
 
     @torch.no_grad()
     def standardise(self, lowers: Iterable[Lower]) -> None:
@@ -99,7 +96,7 @@ class ImageEncoder(nn.Module):
         return (raw_n3SS - self.mean) / self.std
 
     def _features(self, lower: Lower) -> tuple[Tensor, Tensor]:
-        """Pooled features (n, F) of all parts, and the last map."""
+        """Pooled features (n, F) of all parts, and the last block's map."""
         current, pooled = lower.map_nCHW, [lower.pooled_nF]
         if not self.frozen_blocks:
             current = self.stem(self._normalise(current))
@@ -107,8 +104,7 @@ class ImageEncoder(nn.Module):
             current = block(current)
             pooled += pool(current)
         if self.has_head:
-            current = self.head(current)
-            pooled += pool(current)
+            pooled += pool(self.head(current))
         return torch.cat(pooled, dim=1), current
 
     def pretrained(self) -> list[nn.Parameter]:
@@ -120,8 +116,7 @@ class ImageEncoder(nn.Module):
 
     def fresh(self) -> list[nn.Parameter]:
         """Parameters that the backbone does not bring."""
-        tokens = [] if self.tokens is None else list(self.tokens.parameters())
-        return [*self.project.parameters(), *tokens]
+        return list(self.project.parameters())
 
     def train(self, mode: bool = True) -> Self:
         """As usual, but BatchNorm keeps its pretrained statistics, which small batches would ruin.

@@ -32,6 +32,8 @@ class TextEncoder(nn.Module):
     frozen_layers = 0
     """Leading layers that never change; 0 means that `lower` does nothing."""
 
+    token_width: int
+
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """(n, T) int64 ids padded on the right, (n,) int64 lengths → a vector, and a token for each subword."""
         return self.upper(self.lower(ids, lengths))
@@ -56,7 +58,7 @@ class TextEncoder(nn.Module):
 class RecurrentTextEncoder(TextEncoder):
     """Embeds subwords, reads them both ways, pools by mean and maximum, and projects to `width`."""
 
-    def __init__(self, config: configs.RecurrentTextEncoder, width: int, *, tokens: bool = False) -> None:
+    def __init__(self, config: configs.RecurrentTextEncoder, width: int) -> None:
         super().__init__()
         network = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[config.kind]
         self.embedding = nn.Embedding(config.vocab_size, config.embedding)
@@ -68,7 +70,7 @@ class RecurrentTextEncoder(TextEncoder):
         self.project = nn.Sequential(
             nn.Linear(4 * config.hidden + config.embedding, width), nn.ReLU(), nn.Dropout(config.dropout)
         )
-        self.tokens = nn.Linear(2 * config.hidden, width) if tokens else None
+        self.token_width = 2 * config.hidden
 
     def upper(self, lower: TextLower) -> Encoded:
         """See the interface.
@@ -86,13 +88,13 @@ class RecurrentTextEncoder(TextEncoder):
         max_nH = states_nTH.masked_fill(~valid_nT[:, :, None], -1.0).amax(1)  # all states lie in [-1, 1]
         pooled = [masked_mean(states_nTH, valid_nT), max_nH, masked_mean(words_nTW, valid_nT)]
         vector_nD = self.project(torch.cat(pooled, dim=1))
-        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+        return Encoded(vector_nD, states_nTH, valid_nT)
 
 
 class ConvolutionalTextEncoder(TextEncoder):
     """Convolutions of several widths, pooled by maximum (Kim 2014, section 2)."""
 
-    def __init__(self, config: configs.ConvolutionalTextEncoder, width: int, *, tokens: bool = False) -> None:
+    def __init__(self, config: configs.ConvolutionalTextEncoder, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(config.vocab_size, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
@@ -101,7 +103,7 @@ class ConvolutionalTextEncoder(TextEncoder):
         )
         channels = config.hidden * len(config.widths)
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, width))
-        self.tokens = nn.Linear(channels, width) if tokens else None
+        self.token_width = channels
 
     def upper(self, lower: TextLower) -> Encoded:
         """See the interface. Padding is blanked first, so that it is what a short text ends in anyway."""
@@ -111,20 +113,13 @@ class ConvolutionalTextEncoder(TextEncoder):
         maps = [layer(words_nTW.transpose(1, 2)).relu()[:, :, : ids_nT.shape[1]] for layer in self.convolutions]
         states_nTH = torch.cat(maps, dim=1).transpose(1, 2) * valid_nT[:, :, None]
         vector_nD = self.project(states_nTH.amax(1))  # of what a ReLU gave: zero is its least
-        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+        return Encoded(vector_nD, states_nTH, valid_nT)
 
 
 class TransformerTextEncoder(TextEncoder):
     """BERT's encoder (Devlin et al. 2019), pooled by mean, and projected to `width`."""
 
-    def __init__(
-        self,
-        config: configs.TransformerTextEncoder,
-        width: int,
-        *,
-        tokens: bool = False,
-        is_pretrained: bool = False,
-    ) -> None:
+    def __init__(self, config: configs.TransformerTextEncoder, width: int, *, is_pretrained: bool = False) -> None:
         super().__init__()
         self.frozen_layers = config.frozen_layers
         self.is_pretrained = is_pretrained
@@ -137,7 +132,7 @@ class TransformerTextEncoder(TextEncoder):
             for _ in range(config.layers)
         )
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, width))
-        self.tokens = nn.Linear(config.hidden, width) if tokens else None
+        self.token_width = config.hidden
 
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Embed, and run the frozen layers; with none frozen, all is left to `upper`."""
@@ -153,7 +148,7 @@ class TransformerTextEncoder(TextEncoder):
         states_nTH = self._run(states_nTH, lengths_n, self.layers[self.frozen_layers :])
         valid_nT = valid_tokens(states_nTH[:, :, 0], lengths_n)
         vector_nD = self.project(masked_mean(states_nTH, valid_nT))
-        return Encoded(vector_nD) if self.tokens is None else Encoded(vector_nD, self.tokens(states_nTH), valid_nT)
+        return Encoded(vector_nD, states_nTH, valid_nT)
 
     def pretrained(self) -> list[nn.Parameter]:
         """See the interface."""
@@ -161,8 +156,7 @@ class TransformerTextEncoder(TextEncoder):
 
     def fresh(self) -> list[nn.Parameter]:
         """See the interface."""
-        tokens = [] if self.tokens is None else list(self.tokens.parameters())
-        own = [*self.project.parameters(), *tokens]
+        own = list(self.project.parameters())
         return own if self.is_pretrained else [*own, *self._changing()]
 
     def _changing(self) -> list[nn.Parameter]:
@@ -233,12 +227,12 @@ def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
     return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)
 
 
-def build_text_encoder(config: configs.TextEncoder, width: int, *, tokens: bool = False) -> TextEncoder:
+def build_text_encoder(config: configs.TextEncoder, width: int) -> TextEncoder:
     """The encoder of the config's kind."""
     if isinstance(config, configs.MiniLmTextEncoder):
-        return TransformerTextEncoder(config.as_transformer(), width, tokens=tokens, is_pretrained=True)
+        return TransformerTextEncoder(config.as_transformer(), width, is_pretrained=True)
     if isinstance(config, configs.TransformerTextEncoder):
-        return TransformerTextEncoder(config, width, tokens=tokens)
+        return TransformerTextEncoder(config, width)
     if isinstance(config, configs.ConvolutionalTextEncoder):
-        return ConvolutionalTextEncoder(config, width, tokens=tokens)
-    return RecurrentTextEncoder(config, width, tokens=tokens)
+        return ConvolutionalTextEncoder(config, width)
+    return RecurrentTextEncoder(config, width)
