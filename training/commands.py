@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import CheckpointConfig, read_checkpoint
+from models.checkpoint import Checkpoint, CheckpointConfig, read_checkpoint
 from models.errors import CheckpointError, ConfigError, ManifestError
 from models.manifest import SPLITS
 from models.predictor import load_predictor
@@ -48,12 +48,7 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a checkpoint on a manifest with the columns that it was trained on."""
     checkpoint = read_checkpoint(options.checkpoint)
-    try:
-        recipe = Recipe.parse(checkpoint.config.provenance["recipe"], "the checkpoint's recipe")
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{options.checkpoint}: its recipe cannot be read ({error}). Train it again."
-        ) from None
+    recipe = _recipe_of(checkpoint)
     pairs = load_pairs(
         options.manifest,
         recipe.data.columns,
@@ -78,14 +73,21 @@ def evaluate(options: argparse.Namespace) -> int:
         "fusion_gain": fusion_gain(outputs, records, checkpoint.config),
     }
     if options.report is not None:
-        facts = describe(pairs, checkpoint.config.network)
+        metrics = {**figures, "data": describe(pairs, checkpoint.config.network)}
         shown = report.illustrations(outputs, records, checkpoint.config, pictures=recipe.report.pictures)
-        _write_report(options, checkpoint.config, {**figures, "data": facts}, shown)
+        _write_report(options, checkpoint.config, metrics, shown)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     if options.json is not None:
         options.json.write_text(text + "\n", encoding="utf-8")
     sys.stdout.write(text + "\n")
     return 0
+
+
+def _recipe_of(checkpoint: Checkpoint) -> Recipe:
+    try:
+        return Recipe.parse(checkpoint.config.provenance["recipe"], "the checkpoint's recipe")
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(f"{checkpoint.path}: its recipe cannot be read ({error}). Train it again.") from None
 
 
 def _write_report(

@@ -97,8 +97,7 @@ def _figures(
 ) -> list[str]:
     """The sections that a card and an evaluation share."""
     fused = subset_name(config.network.modalities)
-    accuracies, calibration, sets = accuracy_table(subsets), calibration_table(subsets), coverage_table(subsets)
-    retrieval = retrieval_table(subsets)
+    accuracies, retrieval = accuracy_table(subsets), retrieval_table(subsets)
     return [
         section("### Accuracy by what is given", accuracies and "± is the standard error.", accuracies),
         _gain_section(gain, fused),
@@ -108,17 +107,7 @@ def _figures(
             retrieval,
             image("Queries drawn by a seed, not chosen; right answers in green", "pictures/retrieval.jpg", files),
         ),
-        section(
-            "### Calibration",
-            calibration
-            and "Expected calibration error, ten bins of equal mass; in brackets what a perfectly calibrated "
-            "model would show on as few rows.",
-            calibration,
-            sets
-            and "Prediction sets for 90 %: the share of labels that they hold, and in brackets their mean size.",
-            sets,
-            image("Share right against confidence", "plots/reliability.png", files),
-        ),
+        _calibration_section(subsets, files),
         section(
             "### Where it is wrong",
             image(
@@ -148,6 +137,20 @@ def _gain_section(gain: Mapping[str, Any], fused: str) -> str:
         and "The same for neighbours: the mean share of a row's five nearest other rows that have its label, by "
         "the fused vectors and by one modality's. Rows with an equal text do not count.",
         neighbours,
+    )
+
+
+def _calibration_section(subsets: Mapping[str, Any], files: Collection[str]) -> str:
+    errors, sets = calibration_table(subsets), coverage_table(subsets)
+    return section(
+        "### Calibration",
+        errors
+        and "Expected calibration error, ten bins of equal mass; in brackets what a perfectly calibrated model "
+        "would show on as few rows.",
+        errors,
+        sets and "Prediction sets for 90 %: the share of labels that they hold, and in brackets their mean size.",
+        sets,
+        image("Share right against confidence", "plots/reliability.png", files),
     )
 
 
