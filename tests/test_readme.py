@@ -142,3 +142,4 @@ def test_the_training_commands_of_the_readme_make_a_version(clone: Path) -> None
         assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
     assert (clone / "runs/checkpoints/emoji/1/config.json").is_file()
     assert "image+text" in json.loads((clone / "runs/emoji.json").read_text())["subsets"]
+    assert (clone / "runs/emoji/REPORT.md").is_file()

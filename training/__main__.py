@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "--split", help="only the rows of this split (carved as in training where the manifest has none)"
     )
     command.add_argument("--json", type=Path, help="also write the figures here")
+    command.add_argument(
+        "--report", type=Path, metavar="DIR", help="also write REPORT.md there, with plots and pictures"
+    )
     return parser
 
 

@@ -5,14 +5,17 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from models.checkpoint import read_checkpoint
+from models.checkpoint import Checkpoint, CheckpointConfig, read_checkpoint
 from models.errors import CheckpointError, ConfigError, ManifestError
 from models.manifest import SPLITS
 from models.predictor import load_predictor
-from training import run
+from training import assemble, report, run
 from training.data import load_pairs
 from training.evaluate import measure, run_subsets
+from training.facts import describe
+from training.gain import fusion_gain
 from training.progress import TerminalProgress
 from training.recipe import Recipe, read_recipe
 
@@ -45,12 +48,7 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a checkpoint on a manifest with the columns that it was trained on."""
     checkpoint = read_checkpoint(options.checkpoint)
-    try:
-        recipe = Recipe.parse(checkpoint.config.provenance["recipe"], "the checkpoint's recipe")
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{options.checkpoint}: its recipe cannot be read ({error}). Train it again."
-        ) from None
+    recipe = _recipe_of(checkpoint)
     pairs = load_pairs(
         options.manifest,
         recipe.data.columns,
@@ -72,12 +70,35 @@ def evaluate(options: argparse.Namespace) -> int:
         "split": options.split or "all",
         "rows": len(records),
         "subsets": measure(outputs, records, checkpoint.config),
+        "fusion_gain": fusion_gain(outputs, records, checkpoint.config),
     }
+    if options.report is not None:
+        metrics = {**figures, "data": describe(pairs, checkpoint.config.network)}
+        shown = report.illustrations(outputs, records, checkpoint.config, pictures=recipe.report.pictures)
+        _write_report(options, checkpoint.config, metrics, shown)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     if options.json is not None:
         options.json.write_text(text + "\n", encoding="utf-8")
     sys.stdout.write(text + "\n")
     return 0
+
+
+def _recipe_of(checkpoint: Checkpoint) -> Recipe:
+    try:
+        return Recipe.parse(checkpoint.config.provenance["recipe"], "the checkpoint's recipe")
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(f"{checkpoint.path}: its recipe cannot be read ({error}). Train it again.") from None
+
+
+def _write_report(
+    options: argparse.Namespace, config: CheckpointConfig, figures: dict[str, Any], shown: dict[str, bytes]
+) -> None:
+    split = f" --split {options.split}" if options.split else ""
+    command = f"python -m training evaluate {figures['checkpoint']} {options.manifest.name}{split}"
+    metrics = {**figures, "command": command}
+    words = report.evaluation_report(config, metrics, shown).encode("utf-8")
+    files = {**shown, "metrics.json": assemble.to_json(metrics), "REPORT.md": words}
+    assemble.write_files(options.report, files)
 
 
 def _manifest(recipe: Recipe, options: argparse.Namespace) -> Path:

@@ -43,6 +43,12 @@ class SubsetOutput:
     logits: Mapping[str, Floats]
     embedding_nE: Floats
 
+    def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
+        """The same for some of its rows, in order."""
+        places = np.searchsorted(self.rows, rows)
+        logits = {head: found[places] for head, found in self.logits.items()}
+        return SubsetOutput(rows, logits, self.embedding_nE[places])
+
 
 def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progress) -> dict[str, SubsetOutput]:
     """Encode every record once, and fuse it once for each subset of the modalities.
@@ -181,16 +187,23 @@ def head_labels(
     return np.array([number.get(records[row].labels.get(head, ""), UNLABELLED) for row in rows], dtype=np.int64)
 
 
+def equal_texts(records: Sequence[Record], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """For each of the rows, the places among them whose texts equal its own; its own place is one.
+
+    A row without a text equals none but itself.
+    """
+    texts = [records[row].texts or place for place, row in enumerate(rows)]
+    same: dict[tuple[str, ...] | int, list[int]] = {}
+    for place, text in enumerate(texts):
+        same.setdefault(text, []).append(place)
+    return [np.array(same[text], dtype=np.intp) for text in texts]
+
+
 def _retrieval(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> dict[str, dict[str, float]]:
     """Text to image and back, among the records that have both; equal texts are equally right."""
     rows = outputs["image+text"].rows
-    vectors = {
-        name: outputs[name].embedding_nE[np.searchsorted(outputs[name].rows, rows)] for name in ("image", "text")
-    }
-    same: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        same.setdefault(records[row].texts, []).append(place)
-    relevant = [np.array(same[records[row].texts]) for row in rows]
+    vectors = {name: outputs[name].at(rows).embedding_nE for name in ("image", "text")}
+    relevant = equal_texts(records, rows)
     return {
         "text_to_image": retrieval(vectors["text"], vectors["image"], relevant),
         "image_to_text": retrieval(vectors["image"], vectors["text"], relevant),

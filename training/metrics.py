@@ -1,4 +1,4 @@
-"""Figures: accuracy, calibration error, retrieval ranks. Arrays in, numbers out.
+"""Figures: accuracy and its differences, confusion, calibration error, retrieval. Arrays in, numbers out.
 
 # N rows, C classes, Q queries, G gallery rows"""
 
@@ -12,6 +12,8 @@ Ints = NDArray[np.integer]
 
 NUM_BINS = 10
 RANKS = (1, 5, 10)
+NEIGHBOURS = 5
+ROUNDS = 1_000
 
 
 def accuracy(scores_NC: Floats, labels_N: Ints) -> dict[str, float]:
@@ -23,6 +25,41 @@ def accuracy(scores_NC: Floats, labels_N: Ints) -> dict[str, float]:
         "standard_error": float(np.sqrt(share * (1 - share) / len(hits_N))),
         "count": len(hits_N),
     }
+
+
+def paired_bootstrap(differences_N: Floats, *, rounds: int = ROUNDS, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences: percentiles over resamples of the rows (Efron, 1979)."""
+    rng = np.random.default_rng(seed)
+    size = len(differences_N)
+    means = [differences_N[rng.integers(size, size=size)].mean() for _ in range(rounds)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def confusion(labels_N: Ints, predicted_N: Ints, num_classes: int) -> NDArray[np.int64]:
+    """Counts (C, C): label down, prediction across. Rows with a label of -1 are left out."""
+    known_N = labels_N >= 0
+    counts_CC = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(counts_CC, (labels_N[known_N], predicted_N[known_N]), 1)
+    return counts_CC
+
+
+def neighbour_share(vectors_NE: Floats, labels_N: Ints, twins: Sequence[Ints], num: int = NEIGHBOURS) -> Floats:
+    """For each row, the share (N,) of the `num` nearest others, by cosine, that have its label.
+
+    Args:
+        vectors_NE: unit norm.
+        labels_N: class numbers.
+        twins: for each row, the rows that are no neighbours: itself, and those that equal it.
+        num: fewer where there are not so many others; a row without any has share 0.
+    """
+    shares_N = np.empty(len(labels_N))
+    for row, vector_E in enumerate(vectors_NE):
+        scores_N = vectors_NE @ vector_E
+        scores_N[twins[row]] = -np.inf
+        nearest = np.argsort(-scores_N, kind="stable")[: min(num, len(labels_N) - len(twins[row]))]
+        shares_N[row] = (labels_N[nearest] == labels_N[row]).mean() if len(nearest) else 0.0
+    return shares_N
 
 
 def reliability(

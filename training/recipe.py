@@ -90,6 +90,12 @@ class GalleryRecipe(Config):
     thumbnail_quality: int = Field(80, ge=10, le=95)
 
 
+class ReportRecipe(Config):
+    """What the model card and the report of an evaluation may show."""
+
+    pictures: bool = Field(True, description="Images and texts of the data; false where a licence forbids it.")
+
+
 class Recipe(Config):
     """A whole training run. The classes of `network` are filled from the manifest's label columns."""
 
@@ -104,6 +110,7 @@ class Recipe(Config):
     augmentation: Augmentation = Augmentation()
     stages: Stages
     gallery: GalleryRecipe = GalleryRecipe()
+    report: ReportRecipe = ReportRecipe()
 
     @model_validator(mode="after")
     def _columns_feed_the_network(self) -> Self:

@@ -13,6 +13,8 @@ from models.predictor import Predictor, load_predictor
 from training import assemble, report
 from training.data import Pairs, check_images, label_vocabularies, load_pairs
 from training.evaluate import fit_calibration, measure, run_subsets
+from training.facts import describe
+from training.gain import fusion_gain
 from training.loop import Progress, RunState, load_state, read_state
 from training.recipe import Recipe
 from training.setup import Setup, set_up
@@ -127,16 +129,22 @@ def _write(
     metrics = {
         "version": int(folder.name),
         "splits": pairs.sizes(),
+        "data": describe(pairs, config.network),
         "test": measure(test_outputs, test, config),
         "val": measure(val_outputs, val, config),
+        "fusion_gain": {
+            "test": fusion_gain(test_outputs, test, config),
+            "val": fusion_gain(val_outputs, val, config),
+        },
         "history": state.history,
     }
+    shown = report.illustrations(test_outputs, test, config, pictures=recipe.report.pictures)
+    shown[report.LEARNING] = report.learning_plot(state.history)
     files = {
         **checkpoint.contents,
         "metrics.json": assemble.to_json(metrics),
-        "MODEL_CARD.md": report.model_card(config, metrics).encode("utf-8"),
-        report.LEARNING: report.learning_plot(state.history),
-        report.RELIABILITY: report.reliability_plot(test_outputs, test, config),
+        "MODEL_CARD.md": report.model_card(config, metrics, shown).encode("utf-8"),
+        **shown,
     }
     assemble.write_files(folder, files)
     assemble.write_gallery(folder, predictor, pairs, recipe.gallery, progress)

@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ from tests.tiny import ROOT, write_pairs
 from training import commands
 from training.__main__ import main
 
+OLD = str(ROOT / "tests" / "data" / "old" / "1")
 RECIPE = """
 name = "tiny"
 [data.columns]
@@ -84,9 +87,35 @@ def test_evaluate_refuses_a_split_that_is_not_there(
             "images/", f"{ROOT}/samples/images/"
         )
     )
-    old = str(ROOT / "tests" / "data" / "old" / "1")
-    assert main(["evaluate", old, str(manifest), "--split", split]) == 1
+    assert main(["evaluate", OLD, str(manifest), "--split", split]) == 1
     assert f"split {split}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """The samples' rows of val."""
+    manifest = tmp_path / "emoji.csv"
+    rows = (ROOT / "samples" / "emoji.csv").read_text().splitlines()
+    kept = [row for row in rows if row.endswith(",val")]
+    manifest.write_text("\n".join([rows[0], *kept]).replace("images/", f"{ROOT}/samples/images/"))
+    return manifest
+
+
+def test_evaluate_prints_figures_and_writes_a_report_with_the_same(
+    tmp_path: Path, few: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "deep" / "report"
+    assert main(["evaluate", OLD, str(few), "--split", "val", "--report", str(report)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["subsets"]) == {"image", "text", "image+text"}
+    accuracy = printed["subsets"]["image+text"]["category"]["accuracy"]
+    words = (report / "REPORT.md").read_text()
+    assert words.startswith("# tiny/1 on emoji.csv, split val\n")
+    assert f"| {accuracy:.3f} ±" in words
+    assert str(tmp_path) not in words
+    assert all((report / name).is_file() for name in re.findall(r"\]\((.+?)\)", words))
+    written = json.loads((report / "metrics.json").read_text())
+    assert {name: written[name] for name in printed} == printed
 
 
 def test_an_interrupted_command_says_how_to_go_on(

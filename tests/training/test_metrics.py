@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.metrics import accuracy, calibration_error, calibration_floor, coverage, reliability, retrieval
+from training.metrics import (
+    accuracy,
+    calibration_error,
+    calibration_floor,
+    confusion,
+    coverage,
+    neighbour_share,
+    paired_bootstrap,
+    reliability,
+    retrieval,
+)
 
 
 def test_accuracy_is_the_share_of_right_rows_with_its_standard_error() -> None:
@@ -86,3 +96,39 @@ def test_a_rank_is_one_more_than_the_number_of_nearer_rows(size: int, seed: int)
     order = np.argsort(-(gallery @ query[0]))
     expected = 1 + int(np.flatnonzero(order == target)[0])
     assert retrieval(query, gallery, [np.array([target])])["median_rank"] == expected
+
+
+def test_an_interval_of_equal_differences_is_a_point() -> None:
+    assert paired_bootstrap(np.ones(7)) == (1, 1)
+    assert paired_bootstrap(np.zeros(7)) == (0, 0)
+
+
+def test_an_interval_by_hand() -> None:
+    # Two rows, drawn twice: the mean is 0, ½ or 1, with chances of ¼, ½ and ¼, so both ends are beyond 2.5 %.
+    assert paired_bootstrap(np.array([0.0, 1.0])) == (0, 1)
+
+
+def test_an_interval_is_two_standard_errors_wide_on_either_side() -> None:
+    # 400 rows, half of them 1: the standard error is 0.5 / 20 = 0.025, and 1.96 times that 0.049.
+    low, high = paired_bootstrap(np.array([0.0, 1.0] * 200))
+    assert (low, high) == (pytest.approx(0.451, abs=0.005), pytest.approx(0.549, abs=0.005))
+    assert paired_bootstrap(np.array([0.0, 1.0] * 200)) == (low, high)
+
+
+def test_a_confusion_counts_labels_down_and_predictions_across() -> None:
+    labels, predicted = np.array([0, 0, 0, 1, 2, -1]), np.array([0, 0, 1, 1, 0, 2])
+    assert confusion(labels, predicted, 3).tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_a_neighbour_s_share_leaves_out_the_row_and_its_twins() -> None:
+    vectors = np.array([EAST, EAST, EAST, NORTH, NORTH])
+    labels = np.array([0, 0, 1, 1, 1])
+    twins = [np.array([0, 1]), np.array([0, 1]), np.array([2]), np.array([3]), np.array([4])]
+    # Row 0 has row 2 next, of another label; row 2 has rows 0 and 1; row 3 has row 4, then one of the others.
+    assert neighbour_share(vectors, labels, twins, num=1).tolist() == [0, 0, 0, 1, 1]
+    # With all that is left: row 0 has rows 2, 3, 4; row 2 has 0, 1, 3, 4; row 3 has 0, 1, 2, 4.
+    assert neighbour_share(vectors, labels, twins).tolist() == [0, 0, 0.5, 0.5, 0.5]
+
+
+def test_a_row_without_others_has_no_neighbour() -> None:
+    assert neighbour_share(np.array([EAST]), np.array([0]), [np.array([0])]).tolist() == [0]

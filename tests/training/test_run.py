@@ -17,6 +17,7 @@ from training.recipe import Recipe
 
 EPOCHS = {"epochs": 2, "batch_size": 8}
 STAGES = dict.fromkeys(("image", "text", "fusion", "joint"), EPOCHS)
+ONE_STAGE = {"joint": EPOCHS}
 COLUMNS: dict[str, Any] = {"image": "image", "text": "name", "labels": ["shape", "colour"], "split": "split"}
 
 
@@ -92,6 +93,28 @@ def test_the_figures_are_by_subset_and_head(whole: Path) -> None:
     card = (whole / "MODEL_CARD.md").read_text()
     accuracy = metrics["test"]["image+text"]["colour"]["accuracy"]
     assert re.search(rf"\| colour \|.*{accuracy:.3f} ±", card)
+    assert set(metrics["fusion_gain"]) == {"test", "val"}
+    assert set(metrics["fusion_gain"]["test"]["accuracy"]) == {"shape", "colour"}
+
+
+def test_the_card_shows_every_plot_and_picture_that_is_there(whole: Path) -> None:
+    card = (whole / "MODEL_CARD.md").read_text()
+    linked = set(re.findall(r"\]\((.+?)\)", card))
+    there = {
+        path.relative_to(whole).as_posix()
+        for folder in ("plots", "pictures")
+        for path in whole.glob(f"{folder}/*")
+    }
+    assert linked == there
+    assert {"plots/confusion-shape.png", "pictures/retrieval.jpg"} <= there
+    assert "made by a test" in card
+
+
+def test_a_recipe_may_forbid_pictures_of_the_data(data: Path) -> None:
+    folder = train(data, recipe_of(name="unseen", stages=ONE_STAGE, report={"pictures": False}))
+    assert (folder / "plots").is_dir()
+    assert not (folder / "pictures").exists()
+    assert "pictures/" not in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_the_next_run_is_the_next_version_and_equals_the_first(data: Path, whole: Path) -> None:
@@ -147,9 +170,6 @@ def test_faults_are_told_before_anything_is_trained(tmp_path: Path) -> None:
 def figures_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())["test"]
     return found
-
-
-ONE_STAGE = {"joint": EPOCHS}
 
 
 @pytest.mark.parametrize("only", ["image", "text"])
