@@ -6,7 +6,7 @@ The very road that serves: `decode`, `prepare`, the engine's graphs, calibration
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,30 +24,14 @@ from models.sample import Sample
 from training.data import UNLABELLED
 from training.encode import subsets
 from training.loop import Progress
-from training.metrics import accuracy, calibration_error, calibration_floor, coverage, retrieval
+from training.matching import matching
+from training.metrics import accuracy, calibration_error, calibration_floor, coverage
+from training.outputs import Captions, SubsetOutput
 
 BATCH = 8
+CAPTION_BATCH = 32
 COVERAGE = 0.9  # of the prediction sets that are measured
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SubsetOutput:
-    """What the network gives when only some modalities are shown.
-
-    rows: indices (n,) of the records that have them all.
-    logits: head → (n, C). embedding_nE: unit norm.
-    """
-
-    rows: NDArray[np.intp]
-    logits: Mapping[str, Floats]
-    embedding_nE: Floats
-
-    def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
-        """The same for some of its rows, in order."""
-        places = np.searchsorted(self.rows, rows)
-        logits = {head: found[places] for head, found in self.logits.items()}
-        return SubsetOutput(rows, logits, self.embedding_nE[places])
 
 
 def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progress) -> dict[str, SubsetOutput]:
@@ -75,7 +59,23 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
                     found.setdefault(subset_name(names), []).append(output)
             progress.advance(len(part))
     order = [subset_name(names) for names in subsets(predictor.modalities)]
-    return {name: _joined(rows[name], found[name]) for name in order if name in found}
+    outputs = {name: _joined(rows[name], found[name]) for name in order if name in found}
+    if "text" in outputs and any(len(record.texts) > 1 for record in records):
+        outputs["text"] = replace(outputs["text"], captions=_captions(predictor, records, progress))
+    return outputs
+
+
+def _captions(predictor: Predictor, records: Sequence[Record], progress: Progress) -> Captions:
+    """Embed every text of every record by itself."""
+    texts = [(row, text) for row, record in enumerate(records) for text in record.texts]
+    progress.start("captions", len(texts))
+    parts = []
+    for start in range(0, len(texts), CAPTION_BATCH):
+        part = texts[start : start + CAPTION_BATCH]
+        parts.append(predictor.predict([predictor.prepare(Sample(text=text)) for _, text in part]))
+        progress.advance(len(part))
+    embeddings = [prediction.embedding_E for predictions in parts for prediction in predictions]
+    return Captions(np.array([row for row, _ in texts]), np.array(embeddings, dtype=np.float32))
 
 
 def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> SubsetOutput:
@@ -161,7 +161,7 @@ def measure(
                     ]
                     figures[subset][head]["coverage_90"] = coverage(chosen, labels_n)
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
-        figures["image+text"]["retrieval"] = _retrieval(outputs, records)
+        figures["image+text"]["retrieval"] = matching(outputs, records)
     return figures
 
 
@@ -185,29 +185,6 @@ def head_labels(
     """Class numbers (n,) of the rows' cells; -1 for an empty cell or a label that the model does not know."""
     number = {label: i for i, label in enumerate(config.network.classes[head].labels)}
     return np.array([number.get(records[row].labels.get(head, ""), UNLABELLED) for row in rows], dtype=np.int64)
-
-
-def equal_texts(records: Sequence[Record], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """For each of the rows, the places among them whose texts equal its own; its own place is one.
-
-    A row without a text equals none but itself.
-    """
-    texts = [records[row].texts or place for place, row in enumerate(rows)]
-    same: dict[tuple[str, ...] | int, list[int]] = {}
-    for place, text in enumerate(texts):
-        same.setdefault(text, []).append(place)
-    return [np.array(same[text], dtype=np.intp) for text in texts]
-
-
-def _retrieval(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Text to image and back, among the records that have both; equal texts are equally right."""
-    rows = outputs["image+text"].rows
-    vectors = {name: outputs[name].at(rows).embedding_nE for name in ("image", "text")}
-    relevant = equal_texts(records, rows)
-    return {
-        "text_to_image": retrieval(vectors["text"], vectors["image"], relevant),
-        "image_to_text": retrieval(vectors["image"], vectors["text"], relevant),
-    }
 
 
 def _negative_log_likelihood(logits_nC: NDArray[np.floating], labels_n: NDArray[np.int64]) -> float:

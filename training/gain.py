@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from models.calibration import subset_name
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import SubsetOutput, equal_texts, head_labels
+from training.evaluate import head_labels
+from training.matching import equal_texts
 from training.metrics import neighbour_share, paired_bootstrap
+from training.outputs import SubsetOutput
 
 MAX_QUERIES = 2_000  # neighbours are looked for among so many rows at most: the work grows with their square
 Shares = NDArray[np.floating]

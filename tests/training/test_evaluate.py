@@ -8,7 +8,8 @@ from models.errors import ManifestError
 from models.manifest import Record
 from models.predictor import Predictor, load_predictor
 from tests.tiny import TEXTS, Recorder, image_file, picture, tiny_checkpoint
-from training.evaluate import SubsetOutput, fit_calibration, measure, run_subsets
+from training.evaluate import fit_calibration, measure, run_subsets
+from training.outputs import SubsetOutput
 
 CONFIG = tiny_checkpoint().config
 

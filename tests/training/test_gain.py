@@ -3,8 +3,8 @@ import numpy as np
 from models.config import NetworkConfig
 from models.manifest import Record
 from tests.tiny import tiny_checkpoint
-from training.evaluate import SubsetOutput
 from training.gain import fusion_gain
+from training.outputs import SubsetOutput
 
 CONFIG = tiny_checkpoint().config
 LABELS = ("red", "red", "blue", "blue")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import SubsetOutput
+from training.outputs import SubsetOutput
 from training.report.card import evaluation_report, model_card
 from training.report.pictures import error_sheet, retrieval_sheet
 from training.report.plots import confusion_plots, learning_plot, reliability_plot

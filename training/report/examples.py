@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import SubsetOutput, equal_texts, head_labels
+from training.evaluate import head_labels
+from training.matching import equal_texts
+from training.outputs import SubsetOutput
 
 NUM_QUERIES = 6
 TOP_K = 5

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import SubsetOutput, labelled_scores
+from training.evaluate import labelled_scores
 from training.metrics import confusion, reliability
+from training.outputs import SubsetOutput
 from training.report.fonts import families
 
 DPI = 110

@@ -1,0 +1,40 @@
+"""What a network gave for many records, by the subset of the modalities that it was shown.
+
+# n records of a subset, q captions, C classes, E embedding dimensions"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Captions(NamedTuple):
+    """Every text of every record by itself: the record's index (q,), and an embedding of unit norm (q, E)."""
+
+    rows: NDArray[np.intp]
+    embedding_qE: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubsetOutput:
+    """What the network gives when only some modalities are shown.
+
+    rows: indices (n,) of the records that have them all.
+    logits: head → (n, C). embedding_nE: unit norm.
+    captions: of text alone, where some record has several: `logits` and `embedding_nE` are of the first.
+    """
+
+    rows: NDArray[np.intp]
+    logits: Mapping[str, Floats]
+    embedding_nE: Floats
+    captions: Captions | None = None
+
+    def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
+        """The same for some of its rows, in order, without captions."""
+        places = np.searchsorted(self.rows, rows)
+        logits = {head: found[places] for head, found in self.logits.items()}
+        return SubsetOutput(rows, logits, self.embedding_nE[places])
