@@ -216,6 +216,7 @@ class NetworkConfig(Config):
     text: TextEncoder | None = None
     width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
     fusion: FusionName = "gated"
+    fusion_linear: bool = Field(False, description="A linear layer D to D between the fusion and the heads.")
     fusion_dropout: float = Field(0.2, ge=0, lt=1)
     classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
     embedding: EmbeddingHead = EmbeddingHead()

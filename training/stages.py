@@ -149,7 +149,15 @@ def _joint(name: str, stage: Stage, plan: Plan) -> Job:
 
 def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
     network = bench.network
-    parts = (network.norms, network.token_layers, network.fusion, network.heads, network.embedding, bench.contrast)
+    parts = (
+        network.norms,
+        network.token_layers,
+        network.fusion,
+        network.linear,
+        network.heads,
+        network.embedding,
+        bench.contrast,
+    )
     return [parameter for part in parts for parameter in part.parameters()]
 
 

@@ -64,6 +64,8 @@ class Network(nn.Module):
             }
         )
         self.fusion = build_fusion(config.fusion, len(self.modalities), config.width)
+        # The method's "attention": a layer without a bend, kept apart from the heads that follow it.
+        self.linear = nn.Linear(config.width, config.width) if config.fusion_linear else nn.Identity()
         self.dropout = nn.Dropout(config.fusion_dropout)
         self.heads = nn.ModuleDict(
             {name: ClassificationHead(head, config.width) for name, head in config.classes.items()}
@@ -84,7 +86,7 @@ class Network(nn.Module):
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
         tokens = () if encoded.tokens is None else (encoded.tokens,)
-        fused_BD = self.dropout(self.fusion(encoded.vectors_BMD, present_BM, *tokens))
+        fused_BD = self.dropout(self.linear(self.fusion(encoded.vectors_BMD, present_BM, *tokens)))
         return Outputs({name: head(fused_BD) for name, head in self.heads.items()}, self.embedding(fused_BD))
 
     def gather(self, encoded: Mapping[str, Encoded], present_BM: Tensor) -> EncodedBatch:
