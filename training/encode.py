@@ -23,7 +23,7 @@ def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
-    """One modality's training inputs → (n, D); the frozen lower half of images comes from the cache."""
+    """One modality's training inputs → (n, D) fp32; the frozen lower half of images comes from the cache."""
     if modality == "image":
         assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
         encoder = network.encoders["image"]
@@ -31,9 +31,9 @@ def encode(network: Network, modality: str, inputs: EncoderInputs) -> Tensor:
         # Channels last is faster for depthwise convolutions on a CPU; run.train lays the weights out so.
         map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
         vectors: Tensor = network.norms["image"](encoder.upper(inputs.image._replace(map_nCHW=map_nCHW)))
-        return vectors
+        return vectors.float()
     assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
-    return network.encode("text", inputs.text)
+    return network.encode("text", inputs.text).float()
 
 
 def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> Tensor:
@@ -41,7 +41,7 @@ def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: Encode
     parts = []
     for column, modality in enumerate(source.modalities):
         present_B = source.present_NM[rows, column]
-        spread_BD = torch.zeros(len(rows), network.config.width)
+        spread_BD = torch.zeros(len(rows), network.config.width, device=source.device)
         if present_B.any():
             spread_BD = spread_BD.index_put((present_B,), encode(network, modality, inputs))
         parts.append(spread_BD)
@@ -50,7 +50,7 @@ def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: Encode
 
 def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """Rows (B,) that have all modalities of `part`, and the mask (B, M) that leaves only those."""
-    wanted_M = torch.tensor([name in part for name in modalities])
+    wanted_M = torch.tensor([name in part for name in modalities], device=present_BM.device)
     return present_BM[:, wanted_M].all(1), present_BM & wanted_M
 
 

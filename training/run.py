@@ -16,9 +16,10 @@ from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
-from training import assemble, report
+from training import assemble, distributed, report
 from training.batches import BatchSource
 from training.cache import LowerCache, open_lower_cache
+from training.curves import Scalars, curves
 from training.data import (
     Pairs,
     check_images,
@@ -29,10 +30,11 @@ from training.data import (
     prepare_texts,
 )
 from training.evaluate import fit_calibration, measure, run_subsets
-from training.loop import Progress, RunState, load_state, read_state
+from training.loop import Progress
 from training.pretrained import load_backbone
 from training.recipe import Recipe
 from training.stages import Plan, Workbench, run_stages
+from training.state import RunState, load_module, read_state
 from training.tokenizer import train_tokenizer
 from training.trust import fit_trust
 
@@ -44,12 +46,25 @@ class Options:
     """Where a run reads and writes.
 
     data: the manifest. out: the checkpoints folder. work: caches, and the state to resume from.
+    tensorboard: where curves are written; None for none.
     """
 
     data: Path
     out: Path
     work: Path
     resume: bool = False
+    tensorboard: Path | None = None
+
+
+def read(recipe: Recipe, data: Path) -> Pairs:
+    """Read the manifest and give every row its split; images are hashed, not decoded."""
+    return load_pairs(
+        data,
+        recipe.data.columns,
+        seed=recipe.seed,
+        val=recipe.data.val_fraction,
+        test=recipe.data.test_fraction,
+    )
 
 
 def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
@@ -58,13 +73,7 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     Raises:
         ManifestError: with every fault that training would meet.
     """
-    pairs = load_pairs(
-        data,
-        recipe.data.columns,
-        seed=recipe.seed,
-        val=recipe.data.val_fraction,
-        test=recipe.data.test_fraction,
-    )
+    pairs = read(recipe, data)
     label_vocabularies(pairs, recipe.data.columns.labels)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
@@ -74,33 +83,50 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     return pairs
 
 
-def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
+def train(recipe: Recipe, options: Options, progress: Progress) -> Path | None:
     """Train, measure on the test split once, and write a new version.
+
+    Under torchrun every process trains, and the first one alone looks at the images, fills the caches, validates
+    and writes; the others wait.
 
     Raises:
         ManifestError: faults in the data, all at once, before anything is trained.
         ConfigError: a recipe that cannot be followed, or a saved state of another run.
 
     Returns:
-        The folder of the new version.
+        The folder of the new version; None in any process but the first.
     """
-    pairs = check(recipe, options.data, progress)
+    with distributed.session():
+        with curves(options.tensorboard if distributed.is_first() else None) as scalars:
+            folder = _train(recipe, options, progress, scalars)
+        distributed.barrier()
+    return folder
+
+
+def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalars) -> Path | None:
+    first = distributed.is_first()
+    pairs = check(recipe, options.data, progress) if first else read(recipe, options.data)
     torch.manual_seed(recipe.seed)
     tokenizer = _tokenizer(recipe, pairs)
     config = _network_config(recipe, pairs, tokenizer)
     bench = Workbench(Network(config))
     origin = _load_pretrained(bench.network, recipe)
-    source = _source(recipe, pairs, config, bench.network, tokenizer, options.work, progress)
-    bench.to(memory_format=torch.channels_last)
+    source = distributed.first_then_others(
+        lambda: _source(recipe, pairs, config, bench.network, tokenizer, options.work, progress)
+    )
+    bench.to(memory_format=torch.channels_last).to(source.device)
     state, path = _run_state(recipe, pairs, options)
     if state.finished or state.stage:  # also within a stage: the fusion stage encodes before it loads its state
-        load_state(path, bench, None, None)
+        load_module(path, bench)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
     plan = Plan(bench, source, recipe, unknown, progress)
-    run_stages(plan, state=state, path=path)
+    run_stages(plan, state=state, path=path, scalars=scalars)
+    distributed.barrier()  # the others have read the state, if they went on from one
+    if not first:
+        return None
     bench.eval()
     fit_trust(plan)
-    folder = _write(recipe, pairs, bench.network.eval(), tokenizer, state, origin, options.out, progress)
+    folder = _write(recipe, pairs, bench.network.cpu().eval(), tokenizer, state, origin, options.out, progress)
     path.unlink()
     return folder
 
@@ -161,7 +187,7 @@ def _source(
     preprocessors = Preprocessors(recipe.preprocessing, tokenizer)
     captions = prepare_texts(pairs, preprocessors) if config.text is not None else [[] for _ in pairs.records]
     labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
-    return BatchSource(pairs, config.modalities, labels_NH, cache, captions)
+    return BatchSource(pairs, config.modalities, labels_NH, cache, captions, distributed.device())
 
 
 def _run_state(recipe: Recipe, pairs: Pairs, options: Options) -> tuple[RunState, Path]:
@@ -176,6 +202,12 @@ def _run_state(recipe: Recipe, pairs: Pairs, options: Options) -> tuple[RunState
             f"{path} is the state of a run with another recipe or other data. Start again without --resume."
         )
     return found, path
+
+
+def _hardware() -> str:
+    card = distributed.device()
+    name = torch.cuda.get_device_name(card) if card.type == "cuda" else f"{torch.get_num_threads()} thread(s)"
+    return f"{platform.machine()}, {name}, {distributed.size()} process(es)"
 
 
 def _write(
@@ -195,7 +227,7 @@ def _write(
         "data_licence": recipe.data.licence,
         "pretrained": origin,
         "commit": assemble.git_commit(),
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "hardware": _hardware(),
         "torch": torch.__version__.split("+")[0],
     }
     checkpoint = assemble.in_memory_checkpoint(network, tokenizer, recipe, provenance)

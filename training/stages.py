@@ -15,13 +15,18 @@ from models.calibration import subset_name
 from models.errors import ConfigError
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
+from training import distributed
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
+from training.curves import Scalars, no_scalars
 from training.data import UNLABELLED, Rows
 from training.encode import chunks, encode, encode_all, subset_mask, subsets
-from training.loop import Job, Progress, RunState, fit
+from training.execution import autocast, executed
+from training.job import Job
+from training.loop import Progress, fit
 from training.losses import ContrastiveLoss, classification_loss
 from training.recipe import Recipe, Stage
+from training.state import RunState
 
 
 class Workbench(nn.Module):
@@ -53,11 +58,12 @@ class Plan:
     progress: Progress
 
     def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
-        """Encoder inputs of a training batch."""
-        return self.source.augmented(rows, self.recipe.augmentation, self.unknown_id, generator)
+        """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
+        own = distributed.own_generator(generator)
+        return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
 
 
-def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
+def run_stages(plan: Plan, *, state: RunState, path: Path, scalars: Scalars = no_scalars) -> None:
     """Run the recipe's stages that are not finished yet, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job]] = {
         "image": _alone,
@@ -74,15 +80,18 @@ def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
             rows = rows[plan.source.has[name][rows]]
         if not len(rows):
             raise ConfigError(f"stages.{name}: no row of train has {name}. Remove the stage, or add such rows.")
-        fit(
-            make(name, stage, plan),
-            plan.bench,
-            rows,
-            seed=plan.recipe.seed,
-            state=state,
-            path=path,
-            progress=plan.progress,
-        )
+        job = make(name, stage, plan)
+        with executed(plan.bench.network, stage):
+            fit(
+                job,
+                plan.bench,
+                rows,
+                seed=plan.recipe.seed,
+                state=state,
+                path=path,
+                progress=plan.progress,
+                scalars=scalars,
+            )
 
 
 def _alone(name: str, stage: Stage, plan: Plan) -> Job:
@@ -91,17 +100,19 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     val = source.pairs.rows("val")
     val = val[source.has[name][val]]
 
-    def logits(module: Workbench, inputs: EncoderInputs) -> dict[str, Tensor]:
-        vectors_BD = module.network.dropout(encode(module.network, name, inputs))
-        return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
+    def logits(module: Workbench, vectors_BD: Tensor) -> dict[str, Tensor]:
+        kept_BD = module.network.dropout(vectors_BD)
+        return {head: layer(kept_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
         inputs, share = plan.augmented(rows, generator), 0.0
         partner_B = torch.arange(len(rows))
         if name == "image" and inputs.image is not None:
-            mixed, partner_B, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
-            inputs = EncoderInputs(mixed, None)
-        found, labels_BH = logits(plan.bench, inputs), source.labels_NH[rows]
+            mixed, partner_n, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
+            inputs, partner_B = EncoderInputs(mixed, None), distributed.spread_index(partner_n)
+        with autocast(stage.precision, source.device):
+            vectors_nD = encode(plan.bench.network, name, inputs)
+        found, labels_BH = logits(plan.bench, distributed.gather(vectors_nD)), source.labels_NH[rows]
         own = classification_loss(found, labels_BH, objective.heads, objective.label_smoothing)
         if not share:
             return own
@@ -113,7 +124,7 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         if not len(val):
             return {}
-        parts = [logits(module, source.plain(rows)) for rows in chunks(val)]
+        parts = [logits(module, encode(module.network, name, source.plain(rows))) for rows in chunks(val)]
         found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
         return _accuracies(found, source.labels_NH[val])
 
@@ -127,7 +138,12 @@ def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
     network = plan.bench.network
     fresh = [*network.fusion.parameters(), *network.heads.parameters(), *network.embedding.parameters()]
     groups = [([*fresh, *plan.bench.contrast.parameters()], stage.learning_rate)]
-    return _shared_heads(name, stage, plan, groups, lambda _module, rows, _generator: vectors_NMD[rows])
+
+    def vectors_of(_module: Workbench, rows: Rows, _generator: torch.Generator | None) -> Tensor:
+        # Of the whole batch, in every process: no encoder runs, so there is no work to share.
+        return vectors_NMD[rows].to(plan.source.device)
+
+    return _shared_heads(name, stage, plan, groups, vectors_of)
 
 
 def _joint(name: str, stage: Stage, plan: Plan) -> Job:
@@ -143,7 +159,10 @@ def _joint(name: str, stage: Stage, plan: Plan) -> Job:
 
     def vectors_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> Tensor:
         if generator is not None:
-            return encode_all(module.network, plan.source, rows, plan.augmented(rows, generator))
+            with autocast(stage.precision, plan.source.device):
+                own = distributed.share(rows)
+                vectors_nMD = encode_all(module.network, plan.source, own, plan.augmented(rows, generator))
+            return distributed.gather(vectors_nMD)
         parts = [encode_all(module.network, plan.source, part, plan.source.plain(part)) for part in chunks(rows)]
         return torch.cat(parts)
 
@@ -229,7 +248,7 @@ def encode_rows(plan: Plan, rows: Rows) -> Tensor:
     plan.progress.start("vectors", len(rows))
     parts = []
     for part in chunks(rows):
-        parts.append(encode_all(network, plan.source, part, plan.source.plain(part)))
+        parts.append(encode_all(network, plan.source, part, plan.source.plain(part)).cpu())
         plan.progress.advance(len(part))
     return torch.cat(parts)
 

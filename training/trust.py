@@ -22,10 +22,10 @@ def fit_trust(plan: Plan) -> None:
     """Set the gate's `trust_M` to what makes the labels of complete validation rows likeliest; else do nothing."""
     fusion = plan.bench.network.fusion
     rows = plan.source.pairs.rows("val")
-    rows = rows[plan.source.present_NM[rows].all(1).numpy()]
+    rows = rows[plan.source.present_NM[rows].all(1).cpu().numpy()]
     if not isinstance(fusion, GatedFusion) or len(plan.source.modalities) < 2 or not len(rows):
         return
-    vectors_BMD = encode_rows(plan, rows)
+    vectors_BMD = encode_rows(plan, rows).to(plan.source.device)
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
         # Beside the summed likelihood, a Gaussian prior of deviation 1: a handful of rows must not decide alone.
@@ -44,7 +44,8 @@ def _loss(plan: Plan, rows: Rows, vectors_BMD: Tensor, column: int, offset: floa
     network = plan.bench.network
     assert isinstance(network.fusion, GatedFusion)  # noqa: S101 - for the type checker
     network.fusion.trust_M[column] = offset
-    output = network.fuse(vectors_BMD, torch.ones(vectors_BMD.shape[:2], dtype=torch.bool))
+    present_BM = torch.ones(vectors_BMD.shape[:2], dtype=torch.bool, device=vectors_BMD.device)
+    output = network.fuse(vectors_BMD, present_BM)
     labels_BH = plan.source.labels_NH[rows]
     losses = []
     for temperature in (0.5, 0.7, 1.0, 1.4, 2.0):
