@@ -153,7 +153,6 @@ def parallel(module: nn.Module, loss: Loss) -> Loss:
         _LossModule(module, loss),
         process_group=dist.new_group(),
         find_unused_parameters=True,
-        broadcast_buffers=False,  # no stage changes one, BatchNorm's included
     )
 
 

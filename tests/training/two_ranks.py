@@ -1,6 +1,6 @@
 """What tests run under torchrun: `python -m torch.distributed.run … -m tests.training.two_ranks OUT`.
 
-A loss over encoded rows, its value and gradient, with the negatives of all processes; the first one writes them."""
+A loss over encoded rows with the negatives of all processes; each writes its value and gradient."""
 
 import sys
 from pathlib import Path
@@ -44,7 +44,8 @@ class Pair(nn.Module):
 def gradients() -> dict[str, Tensor]:
     """The loss of the whole batch, and the gradient that it leaves in this process, by parameter."""
     pair = Pair()
-    loss = distributed.parallel(pair, pair.loss)(ROWS, torch.Generator())
+    parallel = distributed.parallel(pair, pair.loss)
+    loss = parallel(ROWS, torch.Generator())
     loss.backward()
     return {"loss": loss.detach()} | {
         name: value.grad for name, value in pair.named_parameters() if value.grad is not None
