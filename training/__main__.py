@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\nInterrupted. What whole epochs gave is kept: run the same command with --resume.",
+            "\nInterrupted. All but the last half minute is kept: run the same command with --resume.",
             file=sys.stderr,
         )
         return 130
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--work", type=Path, default=Path("runs"), help="caches and the state to resume from"
             )
             command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+            command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves there")
     command = commands.add_parser("evaluate", help="figures of a checkpoint on a manifest, per modality subset")
     command.add_argument("checkpoint", type=Path, help="checkpoints/<name>/<version>")
     command.add_argument("manifest", type=Path)

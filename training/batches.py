@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from training.recipe import Augmentation
 from training.text_cache import StateCache
 
 Ids = NDArray[np.int64]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +31,17 @@ class EncoderInputs:
     image: Lower | None
     text: TextLower | None
 
+    def to(self, device: torch.device) -> Self:
+        """The same on a device; where they are there already, nothing is copied."""
+        image = None if self.image is None else Lower(*(part.to(device) for part in self.image))
+        text = None if self.text is None else TextLower(*(part.to(device) for part in self.text))
+        return type(self)(image, text)
+
 
 class BatchSource:
     """Assembles batches from the caches of the encoders' lower halves, or from token ids where text has none.
 
-    present_NM: bool; labels_NH: int64, -1 where unlabelled.
+    What it gives is on `device`. present_NM: bool; labels_NH: int64, -1 where unlabelled.
     """
 
     def __init__(
@@ -44,18 +52,21 @@ class BatchSource:
         cache: LowerCache | None,
         captions: Sequence[Sequence[Ids]],
         states: StateCache | None = None,
+        device: torch.device = CPU,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
         self.cache = cache
         self.captions = captions
         self.states = states
-        self.labels_NH = torch.from_numpy(labels_NH)
+        self.device = device
+        self.labels_NH = torch.from_numpy(labels_NH).to(device)
         self.has = {
             "image": pairs.image_of_N >= 0,
             "text": np.array([bool(part) for part in captions], dtype=bool),
         }
         self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
+        self.present_NM = self.present_NM.to(device)
         numbers: dict[tuple[str, ...], int] = {}
         self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
 
@@ -64,14 +75,13 @@ class BatchSource:
         texts_B, images_B = self._text_of_N[rows], self.pairs.image_of_N[rows]
         equal_texts_BB = (texts_B[:, None] == texts_B) & self.has["text"][rows]
         equal_images_BB = (images_B[:, None] == images_B) & self.has["image"][rows]
-        return torch.from_numpy(equal_texts_BB | equal_images_BB)
+        return torch.from_numpy(equal_texts_BB | equal_images_BB).to(self.device)
 
     def plain(self, rows: Rows) -> EncoderInputs:
         """Nothing random: first captions, images as they are."""
-        return EncoderInputs(
-            self._images(rows, np.zeros(len(rows), dtype=np.intp)),
-            self._texts([(int(row), 0) for row in rows if self.captions[row]]),
-        )
+        image = self._images(rows, np.zeros(len(rows), dtype=np.intp))
+        text = self._texts([(int(row), 0) for row in rows if self.captions[row]])
+        return EncoderInputs(image, text).to(self.device)
 
     def augmented(
         self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
@@ -88,7 +98,7 @@ class BatchSource:
         text = self._texts(chosen)
         if text is not None:
             text = drop_subwords(text, config, unknown_id, generator)
-        return EncoderInputs(image, text)
+        return EncoderInputs(image, text).to(self.device)
 
     def _images(self, rows: Rows, variants: Rows) -> Lower | None:
         has = self.has["image"][rows]

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from training.data import load_pairs
 from training.evaluate import measure, run_subsets
 from training.facts import describe
 from training.gain import fusion_gain
-from training.progress import TerminalProgress
+from training.progress import SilentProgress, TerminalProgress
 from training.recipe import Recipe, read_recipe
 
 
@@ -38,8 +39,12 @@ def train(options: argparse.Namespace) -> int:
     if options.name is not None:
         recipe = Recipe.parse({**recipe.model_dump(), "name": options.name}, "--name")
     data = _manifest(recipe, options)
-    with TerminalProgress() as progress:
-        folder = run.train(recipe, run.Options(data, options.out, options.work, options.resume), progress)
+    where = run.Options(data, options.out, options.work, options.resume, options.tensorboard)
+    # Under torchrun one process speaks for all.
+    with TerminalProgress() if os.environ.get("RANK", "0") == "0" else nullcontext(SilentProgress()) as progress:
+        folder = run.train(recipe, where, progress)
+    if folder is None:
+        return 0
     print(f"Model card: {folder / 'MODEL_CARD.md'}")
     print(folder)
     return 0

@@ -7,11 +7,14 @@ from itertools import combinations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
+from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network
+from training import distributed
 from training.batches import BatchSource, EncoderInputs
 from training.data import Rows
 
@@ -58,9 +61,20 @@ def encode_all(network: Network, source: BatchSource, rows: Rows, inputs: Encode
     return together(network, encode_each(network, source, rows, inputs), source.present_NM[rows])
 
 
+def gather_batch(batch: EncodedBatch) -> EncodedBatch:
+    """The shares of all processes as one batch, in the order of the global one, with gradient, in fp32."""
+    vectors_BMD, tokens = distributed.gather(batch.vectors_BMD.float()), batch.tokens
+    if tokens is not None:
+        missing = distributed.most(tokens.valid_BS.shape[1]) - tokens.valid_BS.shape[1]
+        values_BSD = functional.pad(tokens.values_BSD.float(), (0, 0, 0, missing))
+        rest = (functional.pad(part, (0, missing)) for part in (tokens.valid_BS, tokens.owner_BS))
+        tokens = Tokens(*(distributed.gather(part) for part in (values_BSD, *rest)))
+    return EncodedBatch(vectors_BMD, tokens)
+
+
 def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """Rows (B,) that have all modalities of `part`, and the mask (B, M) that leaves only those."""
-    wanted_M = torch.tensor([name in part for name in modalities])
+    wanted_M = torch.tensor([name in part for name in modalities], device=present_BM.device)
     return present_BM[:, wanted_M].all(1), present_BM & wanted_M
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from models.nets.encoders import Encoded
 from training.data import Rows
 
+CPU = torch.device("cpu")
+
 
 class EncodedRows:
     """Grows by batches, in order; then is read by row. Its files have no name and end with it."""
@@ -30,25 +32,25 @@ class EncodedRows:
             found = encoded.get(modality)
             if found is None:
                 continue
-            rows = self._length + present_BM[:, place].nonzero()[:, 0].numpy()
+            rows = self._length + present_BM[:, place].nonzero()[:, 0].cpu().numpy()
             vectors = self._vectors.setdefault(modality, _Ragged(found.vector_nD.shape[1], np.float32))
-            for row, vector_D in zip(rows, found.vector_nD.numpy(), strict=True):
+            for row, vector_D in zip(rows, found.vector_nD.cpu().numpy(), strict=True):
                 vectors.append(int(row), vector_D[None])
             if self._with_tokens and found.tokens_nTW is not None and found.valid_nT is not None:
                 tokens = self._tokens.setdefault(modality, _Ragged(found.tokens_nTW.shape[2], np.float16))
                 for row, own_TW, valid_T in zip(rows, found.tokens_nTW, found.valid_nT, strict=True):
-                    tokens.append(int(row), own_TW[valid_T].numpy())
+                    tokens.append(int(row), own_TW[valid_T].cpu().numpy())
         self._length += len(present_BM)
 
-    def take(self, rows: Rows) -> dict[str, Encoded]:
-        """These rows, in this order; for each modality, those that have it."""
+    def take(self, rows: Rows, device: torch.device = CPU) -> dict[str, Encoded]:
+        """These rows, in this order, on a device; for each modality, those that have it."""
         taken = {}
         for modality, vectors in self._vectors.items():
             own = [row for row in rows if row in vectors]
             if own:
                 vectors_n1D, _ = vectors.take(own)
                 parts = self._tokens[modality].take(own) if modality in self._tokens else ()
-                taken[modality] = Encoded(vectors_n1D[:, 0], *parts)
+                taken[modality] = Encoded(*(part.to(device) for part in (vectors_n1D[:, 0], *parts)))
         return taken
 
 

@@ -54,8 +54,7 @@ class _Fuse(nn.Module):
 
     def forward(self, vectors: Tensor, present: Tensor, *tokens: Tensor) -> tuple[Tensor, ...]:
         parts = [
-            # Grown from the shape, which differs from batch to batch.
-            Tokens(values, valid, torch.zeros_like(valid[0], dtype=torch.int64) + place)
+            Tokens(values, valid, torch.full_like(valid, place, dtype=torch.int64))
             for place, (values, valid) in enumerate(zip(tokens[::2], tokens[1::2], strict=True))
         ]
         output = self.network.fuse(EncodedBatch(vectors, join_tokens(parts)), present)

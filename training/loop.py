@@ -1,29 +1,28 @@
-"""The optimisation loop of one stage: shuffled epochs, warm-up and cosine, clipping, EMA, a state to resume from.
+"""The optimisation loop of one stage: epochs, validation, early stopping, and a state to resume from.
 
 Knows parameters and losses; knows nothing of modalities."""
 
-import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.errors import ConfigError
+from training import distributed, execution
+from training.curves import Scalars, no_scalars
 from training.data import Rows
-from training.recipe import Stage
+from training.epoch import steps
+from training.job import Job
+from training.schedule import Schedule
+from training.state import RunState, Weights, save_state
 
-WARMUP_SHARE = 0.05  # of a stage's steps
-MAX_GRADIENT_NORM = 5.0
-SAVE_INTERVAL_S = 20.0  # a state is some 150 MB; a short epoch is sooner repeated than saved
+SAVE_INTERVAL_S = 30.0  # what a kill loses at most; a state is some 150 MB
 
 
 class Progress(Protocol):
@@ -39,49 +38,98 @@ class Progress(Protocol):
         """Something worth keeping on the screen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a stage optimises, and how it is judged.
-
-    groups: parameters with their peak learning rate.
-    loss: of a batch of row numbers, with the epoch's generator.
-    validate: figures on the averaged weights, after each epoch.
-    """
-
-    name: str
-    stage: Stage
-    groups: list[tuple[list[nn.Parameter], float]]
-    loss: Callable[[Rows, torch.Generator], Tensor]
-    validate: Callable[[nn.Module], dict[str, float]]
-
-
 @dataclass
-class RunState:
-    """Where a run stands: finished stages, the epoch within the current one, and the curves so far."""
+class StateFile:
+    """Where the state is written, and when it last was. Only the first process writes."""
 
-    fingerprint: str
-    finished: list[str] = field(default_factory=list)
-    stage: str = ""
-    epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    path: Path
+    saved: float
+
+    def save(self, state: RunState, weights: Weights) -> None:
+        """Write the state, unless that was done a moment ago."""
+        if perf_counter() - self.saved > SAVE_INTERVAL_S and distributed.is_first():
+            state.scaler = weights.scaler.state_dict()
+            save_state(self.path, state, weights.tensors())
+            self.saved = perf_counter()
 
 
 def fit(
-    job: Job, module: nn.Module, rows: Rows, *, seed: int, state: RunState, path: Path, progress: Progress
+    job: Job,
+    module: nn.Module,
+    rows: Rows,
+    *,
+    seed: int,
+    state: RunState,
+    path: Path,
+    progress: Progress,
+    scalars: Scalars = no_scalars,
 ) -> None:
-    """Train `module` in place, ending with the averaged weights; the state is saved between epochs.
+    """Train `module` in place, ending with the averaged weights; the state is saved every SAVE_INTERVAL_S.
 
-    Every epoch seeds itself from (seed, stage, epoch), so a resumed run draws what an unbroken one would.
+    Every step seeds itself from (seed, stage, epoch, step), so a resumed run draws what an unbroken one would. On
+    a CPU, with as many threads, the two end with the same bits.
 
     Args:
         job: what to optimise.
         module: holds all parameters, those of other stages too.
         rows: training rows.
         seed: of the run.
-        state: where the run stands; a stage in progress goes on after its last saved epoch.
+        state: where the run stands; a stage in progress goes on after its last saved step.
         path: the file of the state.
         progress: told of each step and epoch.
+        scalars: told each step's loss and rate, and each epoch's figures.
+
+    Raises:
+        ConfigError: too few rows for a batch, a loss that is no number, or a figure to watch that is not there.
     """
+    schedule = _schedule(job, rows, seed)
+    weights = _weights(job, module)
+    if state.stage == job.name:
+        weights.load(path)
+        weights.scaler.load_state_dict(state.scaler)
+    else:
+        state.enter(job.name)
+    loss, file = distributed.parallel(module, job.loss), StateFile(path, perf_counter())
+    while state.epoch < job.stage.epochs and not _has_lost_patience(job, state):
+        began = perf_counter()
+        progress.start(f"{job.name} {state.epoch + 1}/{job.stage.epochs}", schedule.steps)
+        progress.advance(state.step)
+        for value in steps(job, weights, loss, rows, schedule, epoch=state.epoch, first=state.step):
+            state.step += 1
+            state.losses.append(value)
+            progress.advance(1, f"loss {np.mean(state.losses[-20:]):.3f}")
+            _tell_step(scalars, job, schedule, state, weights)
+            if state.step < schedule.steps:  # else sooner than the epoch's figures
+                file.save(state, weights)
+        _end_epoch(job, weights, state, perf_counter() - began)
+        _tell_epoch(scalars, progress, job, schedule, state)
+        file.save(state, weights)
+    module.load_state_dict(weights.best or weights.average.module.state_dict())
+    state.finished.append(job.name)
+    state.enter("")
+    if distributed.is_first():
+        save_state(path, state, {f"module.{name}": value for name, value in module.state_dict().items()})
+
+
+def _schedule(job: Job, rows: Rows, seed: int) -> Schedule:
+    """Batches that divide into micro-batches, and each of those among the processes, without rest."""
+    stage, parts = job.stage, job.stage.accumulate * distributed.size()
+    if stage.batch_size % parts:
+        raise ConfigError(
+            f"stages.{job.name}.batch_size: {stage.batch_size} rows do not divide into {stage.accumulate} "
+            f"micro-batch(es) for each of {distributed.size()} process(es). Make it a multiple of {parts}."
+        )
+    size = min(stage.batch_size, len(rows) // parts * parts)
+    if not size:
+        raise ConfigError(
+            f"stages.{job.name}: train has {len(rows)} row(s) for it, fewer than {parts} micro-batches and "
+            "processes. Add rows, or lower accumulate."
+        )
+    return Schedule(seed, job.name, stage.epochs, len(rows) // size, size)
+
+
+def _weights(job: Job, module: nn.Module) -> Weights:
+    """Everything that the stage changes, as it is before the first step; other parameters are frozen."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     for parameters, _ in job.groups:
@@ -93,77 +141,68 @@ def fit(
     )
     ema = get_ema_multi_avg_fn(job.stage.ema_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(module, multi_avg_fn=ema)
-    if state.stage == job.name:
-        load_state(path, module, average.module, optimizer)
-        average.n_averaged.fill_(1)  # else its first update would copy the raw weights over
-    else:
-        state.stage, state.epoch = job.name, 0
-    size = min(job.stage.batch_size, len(rows))
-    steps = len(rows) // size
-    saved = perf_counter()
-    for epoch in range(state.epoch, job.stage.epochs):
-        began = perf_counter()
-        progress.start(f"{job.name} {epoch + 1}/{job.stage.epochs}", steps)
-        loss = _epoch(job, module, average, optimizer, rows, size=size, epoch=epoch, seed=seed, progress=progress)
-        average.module.eval()
-        figures = job.validate(average.module)
-        state.epoch = epoch + 1
-        state.history.append(
-            {
-                "stage": job.name,
-                "epoch": epoch + 1,
-                "seconds": round(perf_counter() - began, 1),
-                "loss": loss,
-                **figures,
-            }
+    device = next(module.parameters()).device
+    return Weights(module, average, optimizer, execution.scaler(job.stage.precision, device))
+
+
+def _end_epoch(job: Job, weights: Weights, state: RunState, seconds: float) -> None:
+    """Judge the average, note the epoch in the history, and keep the average if it is the best so far."""
+    figures: dict[str, float] = {}
+    better = False
+    if distributed.is_first():  # the others wait in their next exchange
+        weights.average.module.eval()
+        figures = job.validate(weights.average.module)
+        if job.stage.patience:
+            watched = _watched(job, figures)
+            better = state.best is None or watched > state.best
+            state.best = watched if better else state.best
+    state.history.append(
+        {
+            "stage": job.name,
+            "epoch": state.epoch + 1,
+            "seconds": round(seconds, 1),
+            "loss": float(np.mean(state.losses)),
+            **figures,
+        }
+    )
+    state.epoch, state.step, state.losses = state.epoch + 1, 0, []
+    if job.stage.patience and distributed.agree(int(better)):
+        state.best_epoch = state.epoch
+        weights.best = {name: value.clone() for name, value in weights.average.module.state_dict().items()}
+
+
+def _has_lost_patience(job: Job, state: RunState) -> bool:
+    return bool(job.stage.patience) and state.epoch - state.best_epoch >= job.stage.patience
+
+
+def _watched(job: Job, figures: Mapping[str, float]) -> float:
+    """The mean of the validation figures that `monitor` names: one, all of a part, or (empty) all."""
+    name = job.stage.monitor
+    found = [value for key, value in figures.items() if not name or key == name or key.startswith(f"{name}/")]
+    if not found:
+        known = ", ".join(figures) or "none: val has no labelled rows"
+        raise ConfigError(
+            f"stages.{job.name}.patience: no figure {name or 'at all'}. There are: {known}. Change monitor, or "
+            "set patience = 0."
         )
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in _summary(figures).items())
-        progress.log(f"{job.name} {epoch + 1}/{job.stage.epochs}  loss {loss:.3f}  {shown}")
-        if epoch + 1 < job.stage.epochs and perf_counter() - saved > SAVE_INTERVAL_S:
-            save_state(path, state, module, average.module, optimizer)
-            saved = perf_counter()
-    module.load_state_dict(average.module.state_dict())
-    state.finished.append(job.name)
-    state.stage, state.epoch = "", 0
-    save_state(path, state, module, module, None)
+    return float(np.mean(found))
 
 
-def _epoch(
-    job: Job,
-    module: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    rows: Rows,
-    *,
-    size: int,
-    epoch: int,
-    seed: int,
-    progress: Progress,
-) -> float:
-    stage_seed = int.from_bytes(f"{seed}/{job.name}/{epoch}".encode()) % (2**63 - 25)
-    torch.manual_seed(stage_seed)  # dropout
-    generator = torch.Generator().manual_seed(stage_seed)
-    order = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    steps, losses = len(rows) // size, []
-    module.train()
-    for step in range(steps):
-        share = _schedule(epoch * steps + step, job.stage.epochs * steps)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * share
-        loss = job.loss(order[step * size : (step + 1) * size], generator)
-        if not math.isfinite(loss.item()):
-            raise ConfigError(f"stage {job.name}: the loss became {loss.item()}. Lower its learning_rate.")
-        losses.append(loss.item())
-        if loss.requires_grad:  # else no row of the batch has a label
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(
-                [p for group in optimizer.param_groups for p in group["params"]], MAX_GRADIENT_NORM
-            )
-            optimizer.step()
-            average.update_parameters(module)
-        progress.advance(1, f"loss {np.mean(losses[-20:]):.3f}")
-    return float(np.mean(losses))
+def _tell_step(scalars: Scalars, job: Job, schedule: Schedule, state: RunState, weights: Weights) -> None:
+    step = state.epoch * schedule.steps + state.step
+    scalars(f"{job.name}/loss", state.losses[-1], step)
+    scalars(f"{job.name}/learning_rate", weights.optimizer.param_groups[0]["lr"], step)
+
+
+def _tell_epoch(scalars: Scalars, progress: Progress, job: Job, schedule: Schedule, state: RunState) -> None:
+    entry = state.history[-1]
+    figures = {name: value for name, value in entry.items() if name not in ("stage", "epoch", "seconds", "loss")}
+    for name, value in figures.items():
+        scalars(f"{job.name}/val/{name}", value, state.epoch * schedule.steps)
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in _summary(figures).items())
+    progress.log(f"{job.name} {state.epoch}/{job.stage.epochs}  loss {entry['loss']:.3f}  {shown}")
+    if _has_lost_patience(job, state):
+        progress.log(f"{job.name}: no better for {job.stage.patience} epoch(s); back to epoch {state.best_epoch}")
 
 
 def _summary(figures: Mapping[str, float]) -> dict[str, float]:
@@ -172,64 +211,3 @@ def _summary(figures: Mapping[str, float]) -> dict[str, float]:
     for name, value in figures.items():
         parts.setdefault(name.split("/")[0], []).append(value)
     return {name: float(np.mean(values)) for name, values in parts.items()}
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Share of the peak rate: a linear rise, then a half cosine to zero."""
-    warmup = max(1, round(WARMUP_SHARE * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def save_state(
-    path: Path,
-    state: RunState,
-    module: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-) -> None:
-    """Write everything a run needs to go on, in one file that is replaced at once."""
-    tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    if optimizer is not None:
-        for index, slots in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    # safetensors takes no channels-last tensors, nor any that share memory (weights and average at the end)
-    save_file(
-        {name: value.contiguous().clone() for name, value in tensors.items()},
-        partial,
-        metadata={"state": json.dumps(vars(state))},
-    )
-    partial.replace(path)
-
-
-def read_state(path: Path) -> RunState | None:
-    """Where an interrupted run stands; None if there is none."""
-    if not path.exists():
-        return None
-    with safe_open(path, framework="pt") as file:
-        return RunState(**json.loads(file.metadata()["state"]))
-
-
-def load_state(
-    path: Path, module: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer | None
-) -> None:
-    """Fill the weights, their average and the optimiser's moments from a state file."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    module.load_state_dict(_part(tensors, "module."))
-    if average is not None:
-        average.load_state_dict(_part(tensors, "average."))
-    if optimizer is not None:
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, "optimizer.").items():
-            index, key = name.split(".", 1)
-            slots.setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -51,3 +51,16 @@ class TerminalProgress:
     def log(self, line: str) -> None:
         """Keep a line on the screen."""
         self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+class SilentProgress:
+    """Shows nothing: another process of the same run does."""
+
+    def start(self, name: str, total: int) -> None:
+        """See `training.loop.Progress`."""
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """See `training.loop.Progress`."""
+
+    def log(self, line: str) -> None:
+        """See `training.loop.Progress`."""

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,11 +25,54 @@ class Stage(Config):
     """One stage of training: AdamW, linear warm-up, cosine to zero, an average (EMA) of the weights kept."""
 
     epochs: int = Field(ge=1)
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, description="Rows of a step, over all micro-batches and processes.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Micro-batches that a step's rows are split into, which saves memory. The mean of their "
+        "losses has the gradient of the whole where a loss is a mean over rows (BatchNorm is frozen, so rows do "
+        "not meet there). A contrastive loss is not: a row's negatives are then those of its micro-batch.",
+    )
     learning_rate: float = Field(1e-3, gt=0)
     backbone_learning_rate: float = Field(0.0, ge=0, description="For pretrained blocks; 0 leaves them frozen.")
     weight_decay: float = Field(0.02, ge=0)
     ema_decay: float = Field(0.99, ge=0, lt=1)
+    patience: int = Field(
+        0,
+        ge=0,
+        description="Stop after so many epochs without a better validation figure, and keep the averaged weights "
+        "of the best epoch; 0 = train all epochs and keep the last.",
+    )
+    monitor: str = Field(
+        "",
+        description="The figure that patience watches, as the log and metrics.json name it: image+text/colour, or "
+        "image+text for the mean of its heads; empty = the mean of all.",
+    )
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
+        "fp32",
+        description="Of the encoders' passes; fusion, heads and losses stay in fp32. fp16 scales its gradients. "
+        "auto is bf16 on a CUDA card that has it, fp16 on another, and fp32 on a CPU.",
+    )
+    compile: bool = Field(
+        False, description="torch.compile for the image encoder's trained blocks. Costs a minute at the start."
+    )
+    checkpointing: bool = Field(
+        False,
+        description="Compute the activations inside the image encoder's trained blocks again in the backward pass "
+        "instead of keeping them: less memory, some more time, the same gradients.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate: {self.accumulate} does not divide batch_size, {self.batch_size}")
+        if self.batch_size < 2 * self.accumulate:
+            raise ValueError("accumulate: a micro-batch needs two rows or more")
+        if self.monitor and not self.patience:
+            raise ValueError("monitor: is watched only with patience; set it to 1 or more")
+        if self.compile and self.checkpointing:
+            raise ValueError("compile and checkpointing exclude each other: a compiled block plans its own memory")
+        return self
 
 
 class Stages(Config):

@@ -10,15 +10,17 @@ import torch
 from models.errors import ConfigError, ManifestError
 from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
-from training import assemble, report
+from training import assemble, distributed, report
+from training.curves import Scalars, curves
 from training.data import Pairs, check_images, label_vocabularies, load_pairs
 from training.evaluate import fit_calibration, measure, run_subsets
 from training.facts import describe
 from training.gain import fusion_gain
-from training.loop import Progress, RunState, load_state, read_state
+from training.loop import Progress
 from training.recipe import Recipe
 from training.setup import Setup, set_up
 from training.stages import run_stages
+from training.state import RunState, load_module, read_state
 from training.trust import fit_trust
 
 
@@ -27,12 +29,25 @@ class Options:
     """Where a run reads and writes.
 
     data: the manifest. out: the checkpoints folder. work: caches, and the state to resume from.
+    tensorboard: where curves are written; None for none.
     """
 
     data: Path
     out: Path
     work: Path
     resume: bool = False
+    tensorboard: Path | None = None
+
+
+def read(recipe: Recipe, data: Path) -> Pairs:
+    """Read the manifest and give every row its split; images are hashed, not decoded."""
+    return load_pairs(
+        data,
+        recipe.data.columns,
+        seed=recipe.seed,
+        val=recipe.data.val_fraction,
+        test=recipe.data.test_fraction,
+    )
 
 
 def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
@@ -41,13 +56,7 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     Raises:
         ManifestError: with every fault that training would meet.
     """
-    pairs = load_pairs(
-        data,
-        recipe.data.columns,
-        seed=recipe.seed,
-        val=recipe.data.val_fraction,
-        test=recipe.data.test_fraction,
-    )
+    pairs = read(recipe, data)
     label_vocabularies(pairs, recipe.data.columns.labels)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
@@ -57,26 +66,41 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     return pairs
 
 
-def train(recipe: Recipe, options: Options, progress: Progress) -> Path:
+def train(recipe: Recipe, options: Options, progress: Progress) -> Path | None:
     """Train, measure on the test split once, and write a new version.
+
+    Under torchrun every process trains, and the first one alone looks at the images, fills the caches, validates
+    and writes; the others wait.
 
     Raises:
         ManifestError: faults in the data, all at once, before anything is trained.
         ConfigError: a recipe that cannot be followed, or a saved state of another run.
 
     Returns:
-        The folder of the new version.
+        The folder of the new version; None in any process but the first.
     """
-    pairs = check(recipe, options.data, progress)
+    with distributed.session():
+        with curves(options.tensorboard if distributed.is_first() else None) as scalars:
+            folder = _train(recipe, options, progress, scalars)
+        distributed.barrier()
+    return folder
+
+
+def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalars) -> Path | None:
+    first = distributed.is_first()
+    pairs = check(recipe, options.data, progress) if first else read(recipe, options.data)
     setup = set_up(recipe, pairs, options.work, progress)
     plan, bench = setup.plan, setup.plan.bench
     state, path = _run_state(recipe, pairs, options)
     if state.finished or state.stage:  # also within a stage: the fusion stage encodes before it loads its state
-        load_state(path, bench, None, None)
-    run_stages(plan, state=state, path=path)
+        load_module(path, bench)
+    run_stages(plan, state=state, path=path, scalars=scalars)
+    distributed.barrier()  # the others have read the state, if they went on from one
+    if not first:
+        return None
     bench.eval()
     fit_trust(plan)
-    folder = _write(recipe, pairs, bench.network, setup, state, options.out, progress)
+    folder = _write(recipe, pairs, bench.network.cpu(), setup, state, options.out, progress)
     path.unlink()
     return folder
 
@@ -95,6 +119,12 @@ def _run_state(recipe: Recipe, pairs: Pairs, options: Options) -> tuple[RunState
     return found, path
 
 
+def _hardware() -> str:
+    card = distributed.device()
+    name = torch.cuda.get_device_name(card) if card.type == "cuda" else f"{torch.get_num_threads()} thread(s)"
+    return f"{platform.machine()}, {name}, {distributed.size()} process(es)"
+
+
 def _write(
     recipe: Recipe,
     pairs: Pairs,
@@ -111,7 +141,7 @@ def _write(
         "data_licence": recipe.data.licence,
         "pretrained": "; ".join(setup.origins.values()) or "none",
         "commit": assemble.git_commit(),
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "hardware": _hardware(),
         "torch": torch.__version__.split("+")[0],
     }
     checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, recipe, provenance)

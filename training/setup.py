@@ -14,6 +14,7 @@ from models.nets.encoders.text import TransformerTextEncoder
 from models.nets.network import Network
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
+from training import distributed
 from training.batches import BatchSource, Ids
 from training.cache import LowerCache, open_lower_cache
 from training.data import Pairs, label_numbers, label_vocabularies, prepare_pixels, prepare_texts
@@ -59,8 +60,12 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     config = _network_config(recipe, pairs, tokenizer)
     bench = Workbench(Network(config))
     origins = _load_pretrained(bench.network, recipe)
-    source = _source(recipe, pairs, bench.network.eval(), tokenizer, work / "cache", progress)
-    bench.to(memory_format=torch.channels_last)
+    network = bench.network.eval()
+    # Caches are filled by the first process; the others then find them whole.
+    source = distributed.first_then_others(
+        lambda: _source(recipe, pairs, network, tokenizer, work / "cache", progress)
+    )
+    bench.to(memory_format=torch.channels_last).to(source.device)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
     return Setup(Plan(bench, source, recipe, unknown, progress), tokenizer, origins)
 
@@ -119,7 +124,7 @@ def _source(
             progress.start("text states", sum(map(len, captions)))
             states = open_state_cache(folder, text_encoder, captions, progress.advance)
     labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
-    return BatchSource(pairs, config.modalities, labels_NH, images, captions, states)
+    return BatchSource(pairs, config.modalities, labels_NH, images, captions, states, distributed.device())
 
 
 def _image_cache(

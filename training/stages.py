@@ -16,14 +16,19 @@ from models.errors import ConfigError
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
 from models.nets.network import EncodedBatch, Network
+from training import distributed
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
+from training.curves import Scalars, no_scalars
 from training.data import UNLABELLED, Rows
-from training.encode import chunks, encode, encode_all, encode_each, subset_mask, subsets, together
+from training.encode import chunks, encode, encode_each, gather_batch, subset_mask, subsets, together
 from training.encoded_rows import EncodedRows
-from training.loop import Job, Progress, RunState, fit
+from training.execution import autocast, executed
+from training.job import Job
+from training.loop import Progress, fit
 from training.losses import ContrastiveLoss, classification_loss
 from training.recipe import Recipe, Stage
+from training.state import RunState
 
 
 class Workbench(nn.Module):
@@ -55,11 +60,12 @@ class Plan:
     progress: Progress
 
     def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
-        """Encoder inputs of a training batch."""
-        return self.source.augmented(rows, self.recipe.augmentation, self.unknown_id, generator)
+        """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
+        own = distributed.own_generator(generator)
+        return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
 
 
-def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
+def run_stages(plan: Plan, *, state: RunState, path: Path, scalars: Scalars = no_scalars) -> None:
     """Run the recipe's stages that are not finished yet, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job]] = {
         "image": _alone,
@@ -76,15 +82,18 @@ def run_stages(plan: Plan, *, state: RunState, path: Path) -> None:
             rows = rows[plan.source.has[name][rows]]
         if not len(rows):
             raise ConfigError(f"stages.{name}: no row of train has {name}. Remove the stage, or add such rows.")
-        fit(
-            make(name, stage, plan),
-            plan.bench,
-            rows,
-            seed=plan.recipe.seed,
-            state=state,
-            path=path,
-            progress=plan.progress,
-        )
+        job = make(name, stage, plan)
+        with executed(plan.bench.network, stage):
+            fit(
+                job,
+                plan.bench,
+                rows,
+                seed=plan.recipe.seed,
+                state=state,
+                path=path,
+                progress=plan.progress,
+                scalars=scalars,
+            )
 
 
 def _alone(name: str, stage: Stage, plan: Plan) -> Job:
@@ -93,18 +102,22 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     val = source.pairs.rows("val")
     val = val[source.has[name][val]]
 
-    def logits(module: Workbench, inputs: EncoderInputs) -> dict[str, Tensor]:
-        encoded = module.network.normalise(name, encode(module.network, name, inputs))
-        vectors_BD = module.network.dropout(encoded.vector_nD)
-        return {head: layer(vectors_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
+    def vectors_of(module: Workbench, inputs: EncoderInputs) -> Tensor:
+        return module.network.normalise(name, encode(module.network, name, inputs)).vector_nD
+
+    def logits(module: Workbench, vectors_BD: Tensor) -> dict[str, Tensor]:
+        kept_BD = module.network.dropout(vectors_BD)
+        return {head: layer(kept_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
         inputs, share = plan.augmented(rows, generator), 0.0
         partner_B = torch.arange(len(rows))
         if name == "image" and inputs.image is not None:
-            mixed, partner_B, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
-            inputs = EncoderInputs(mixed, None)
-        found, labels_BH = logits(plan.bench, inputs), source.labels_NH[rows]
+            mixed, partner_n, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
+            inputs, partner_B = EncoderInputs(mixed, None), distributed.spread_index(partner_n)
+        with autocast(stage.precision, source.device):
+            vectors_nD = vectors_of(plan.bench, inputs).float()
+        found, labels_BH = logits(plan.bench, distributed.gather(vectors_nD)), source.labels_NH[rows]
         own = classification_loss(found, labels_BH, objective.heads, objective.label_smoothing)
         if not share:
             return own
@@ -116,7 +129,7 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         if not len(val):
             return {}
-        parts = [logits(module, source.plain(rows)) for rows in chunks(val)]
+        parts = [logits(module, vectors_of(module, source.plain(rows))) for rows in chunks(val)]
         found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
         return _accuracies(found, source.labels_NH[val])
 
@@ -130,7 +143,9 @@ def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
     groups = [(_beyond_encoders(plan.bench), stage.learning_rate)]
 
     def encoded_of(module: Workbench, rows: Rows, _generator: torch.Generator | None) -> EncodedBatch:
-        return together(module.network, encoded.take(rows), plan.source.present_NM[rows])
+        # Of the whole batch, in every process: no encoder runs, so there is no work to share.
+        found = encoded.take(rows, plan.source.device)
+        return together(module.network, found, plan.source.present_NM[rows])
 
     return _shared_heads(name, stage, plan, groups, encoded_of)
 
@@ -141,8 +156,14 @@ def _joint(name: str, stage: Stage, plan: Plan) -> Job:
     fresh = _beyond_encoders(plan.bench)
 
     def encoded_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> EncodedBatch:
-        inputs = plan.source.plain(rows) if generator is None else plan.augmented(rows, generator)
-        return encode_all(module.network, plan.source, rows, inputs)
+        if generator is None:
+            encoded = encode_each(module.network, plan.source, rows, plan.source.plain(rows))
+            return together(module.network, encoded, plan.source.present_NM[rows])
+        own, inputs = distributed.share(rows), plan.augmented(rows, generator)
+        with autocast(stage.precision, plan.source.device):
+            encoded = encode_each(module.network, plan.source, own, inputs)
+            batch = together(module.network, encoded, plan.source.present_NM[own])
+        return gather_batch(batch)
 
     return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), encoded_of)
 

@@ -23,10 +23,10 @@ def fit_trust(plan: Plan) -> None:
     """Set the gate's `trust_M` to what makes the labels of complete validation rows likeliest; else do nothing."""
     fusion = plan.bench.network.fusion
     rows = plan.source.pairs.rows("val")
-    rows = rows[plan.source.present_NM[rows].all(1).numpy()]
+    rows = rows[plan.source.present_NM[rows].all(1).cpu().numpy()]
     if not isinstance(fusion, GatedFusion) or len(plan.source.modalities) < 2 or not len(rows):
         return
-    found = encode_rows(plan, rows).take(np.arange(len(rows)))
+    found = encode_rows(plan, rows).take(np.arange(len(rows)), plan.source.device)
     encoded = together(plan.bench.network, found, plan.source.present_NM[rows])
     # The first modality stays at 0: only differences count in a softmax.
     for column in range(1, len(plan.source.modalities)):
@@ -45,7 +45,8 @@ def _loss(plan: Plan, rows: Rows, encoded: EncodedBatch, column: int, offset: fl
     network = plan.bench.network
     assert isinstance(network.fusion, GatedFusion)  # noqa: S101 - for the type checker
     network.fusion.trust_M[column] = offset
-    output = network.fuse(encoded, torch.ones(encoded.vectors_BMD.shape[:2], dtype=torch.bool))
+    present_BM = torch.ones(encoded.vectors_BMD.shape[:2], dtype=torch.bool, device=encoded.vectors_BMD.device)
+    output = network.fuse(encoded, present_BM)
     labels_BH = plan.source.labels_NH[rows]
     losses = []
     for temperature in (0.5, 0.7, 1.0, 1.4, 2.0):

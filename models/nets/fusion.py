@@ -20,12 +20,12 @@ class Tokens(NamedTuple):
 
     values_BSD: the tokens of all modalities side by side.
     valid_BS: bool; false for padding and for what an item does not have.
-    owner_S: the modality's place in M.
+    owner_BS: int64, the place in M of the modality that a token is of.
     """
 
     values_BSD: Tensor
     valid_BS: Tensor
-    owner_S: Tensor
+    owner_BS: Tensor
 
 
 class AddFusion(nn.Module):
@@ -94,8 +94,8 @@ class CrossAttentionFusion(nn.Module):
         clean_BMD = blank(vectors_BMD, present_BM)
         places_M = torch.arange(clean_BMD.shape[1], device=clean_BMD.device)
         # A token counts where its modality is shown (an evaluation may hide one that is there) and not one's own.
-        shown_BS = tokens.valid_BS & present_BM[:, tokens.owner_S]
-        seen_BMS = shown_BS[:, None, :] & (tokens.owner_S[None, :] != places_M[:, None])
+        shown_BS = tokens.valid_BS & present_BM.gather(1, tokens.owner_BS)
+        seen_BMS = shown_BS[:, None, :] & (tokens.owner_BS[:, None, :] != places_M[:, None])
         values_BSD = torch.where(
             tokens.valid_BS[:, :, None], tokens.values_BSD, torch.zeros_like(tokens.values_BSD)
         )

@@ -37,7 +37,7 @@ class EncodedBatch(NamedTuple):
         """Some rows of the batch, by index or mask (B,)."""
         tokens = self.tokens
         if tokens is not None:
-            tokens = tokens._replace(values_BSD=tokens.values_BSD[rows], valid_BS=tokens.valid_BS[rows])
+            tokens = Tokens(*(part[rows] for part in tokens))
         return EncodedBatch(self.vectors_BMD[rows], tokens)
 
 
@@ -107,7 +107,7 @@ class Network(nn.Module):
                     blank_BD[:, None].repeat(1, length, 1).index_put(rows, found.tokens_nTW.to(some.dtype))
                 )
                 valid_BT = present_BM.new_zeros(len(present_BM), length).index_put(rows, found.valid_nT)
-                tokens.append(Tokens(values_BTD, valid_BT, torch.full((length,), place, device=some.device)))
+                tokens.append(Tokens(values_BTD, valid_BT, torch.full_like(valid_BT, place, dtype=torch.int64)))
         return EncodedBatch(torch.stack(vectors, dim=1), join_tokens(tokens))
 
 
@@ -115,8 +115,4 @@ def join_tokens(parts: list[Tokens]) -> Tokens | None:
     """The tokens of several modalities side by side; None for no parts."""
     if not parts:
         return None
-    return Tokens(
-        torch.cat([part.values_BSD for part in parts], dim=1),
-        torch.cat([part.valid_BS for part in parts], dim=1),
-        torch.cat([part.owner_S for part in parts]),
-    )
+    return Tokens(*(torch.cat(same, dim=1) for same in zip(*parts, strict=True)))

@@ -52,7 +52,7 @@ class TorchEngine:
             Tokens(
                 self._move(part.values_BTD),
                 self._move(part.valid_BT),
-                torch.full(part.valid_BT.shape[1:], self._network.modalities.index(name), device=self._device),
+                torch.full(part.valid_BT.shape, self._network.modalities.index(name), device=self._device),
             )
             for name, part in encoded.tokens.items()
         ]

@@ -40,7 +40,7 @@ def spread(fusion: nn.Module, seed: int = 0) -> nn.Module:
 
 def tokens(values: list[list[float]], owners: list[int], valid: list[bool] | None = None) -> Tokens:
     """One item's tokens."""
-    return Tokens(torch.tensor([values]), torch.tensor([valid or [True] * len(owners)]), torch.tensor(owners))
+    return Tokens(torch.tensor([values]), torch.tensor([valid or [True] * len(owners)]), torch.tensor([owners]))
 
 
 def fuse(name: FusionName, fusion: nn.Module, vectors_BMD: Tensor, present_BM: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def fuse(name: FusionName, fusion: nn.Module, vectors_BMD: Tensor, present_BM: T
         return result
     count, modalities, width = vectors_BMD.shape
     values = torch.randn(count, 2 * modalities, width, generator=torch.Generator().manual_seed(9))
-    owner = torch.arange(modalities).repeat_interleave(2)
-    heard: Tensor = fusion(vectors_BMD, present_BM, Tokens(values, present_BM[:, owner], owner))
+    owner = torch.arange(modalities).repeat_interleave(2).expand(count, -1)
+    heard: Tensor = fusion(vectors_BMD, present_BM, Tokens(values, present_BM.gather(1, owner), owner))
     return heard
 
 

@@ -139,7 +139,7 @@ def test_tokens_are_gathered_with_their_owner_and_absent_items_have_none(network
     text = Encoded(torch.zeros(2, 16), torch.full((2, 1, 16), 7.0), torch.tensor([[True], [True]]))
     tokens = network.gather({"image": image, "text": text}, present).tokens
     assert tokens is not None
-    assert tokens.owner_S.tolist() == [0, 0, 1]
+    assert tokens.owner_BS.tolist() == [[0, 0, 1]] * 2
     assert tokens.valid_BS.tolist() == [[False, False, True], [True, True, True]]
     assert tokens.values_BSD[:, :, 0].tolist() == [[0, 0, 7], [5, 5, 7]]
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from models.errors import ConfigError
 from tests.tiny import Recorder
 from training import loop
-from training.loop import Job, RunState, fit, load_state, read_state
+from training.job import Job
+from training.loop import fit
 from training.recipe import Stage
+from training.state import RunState, load_module, read_state
 
 ROWS = np.arange(20)
 TARGETS = torch.linspace(-1, 1, 20)
@@ -33,20 +35,28 @@ class Line(nn.Module):
         return (found[:, 0] - 3 * TARGETS[rows]).square().mean()
 
 
-def job_of(module: Line, epochs: int = 4, loss: Callable[..., Tensor] | None = None, name: str = "joint") -> Job:
-    stage = Stage(epochs=epochs, batch_size=5, learning_rate=0.1, ema_decay=0.5)
+def job_of(
+    module: Line,
+    epochs: int = 4,
+    loss: Callable[..., Tensor] | None = None,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    **changes: object,
+) -> Job:
+    stage = Stage.model_validate(
+        {"epochs": epochs, "batch_size": 5, "learning_rate": 0.1, "ema_decay": 0.5, **changes}
+    )
     weight = module.layer.weight
     return Job(
-        name,
+        "joint",
         stage,
         [([weight, module.layer.bias], 0.1)],
         loss or module.loss,
-        lambda average: {"weight": average.get_parameter("layer.weight").item()},
+        validate or (lambda average: {"weight": average.get_parameter("layer.weight").item()}),
     )
 
 
 @pytest.fixture(autouse=True)
-def save_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def save_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_INTERVAL_S", -1.0)
 
 
@@ -72,20 +82,24 @@ class Interrupting:
         return self.module.loss(rows, generator)
 
 
-@pytest.mark.parametrize("calls", [5, 8, 11, 15])
-def test_a_run_that_was_interrupted_and_resumed_equals_an_unbroken_one(tmp_path: Path, calls: int) -> None:
+@pytest.mark.parametrize("calls", [1, 5, 8, 11, 15])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_run_that_was_interrupted_and_resumed_equals_an_unbroken_one(
+    tmp_path: Path, calls: int, precision: str
+) -> None:
     unbroken = Line()
-    expected = run(tmp_path / "unbroken", unbroken, RunState("f"))
+    expected = run(tmp_path / "unbroken", unbroken, RunState("f"), precision=precision)
 
     first = Line()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "state", first, RunState("f"), loss=Interrupting(first, calls))
+        run(tmp_path / "state", first, RunState("f"), loss=Interrupting(first, calls), precision=precision)
     state = read_state(tmp_path / "state")
     assert state is not None
-    assert (state.stage, state.epoch) == ("joint", calls // 4)  # of four steps an epoch
+    assert (state.stage, state.epoch, state.step) == ("joint", *divmod(calls, 4))  # of four steps an epoch
+    assert len(state.losses) == state.step
     torch.rand(3)  # another process would not have this one's random state either
     resumed = Line()
-    assert curve(run(tmp_path / "state", resumed, state)) == curve(expected)
+    assert curve(run(tmp_path / "state", resumed, state, precision=precision)) == curve(expected)
     for name, value in unbroken.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
 
@@ -100,7 +114,7 @@ def test_a_finished_stage_leaves_the_averaged_weights_and_no_optimiser(tmp_path:
     with safe_open(path, "pt") as file:
         assert not [name for name in file.keys() if name.startswith("optimizer.")]  # noqa: SIM118
     again = Line()
-    load_state(path, again, None, None)
+    load_module(path, again)
     assert torch.equal(again.layer.weight, module.layer.weight)
 
 
@@ -176,12 +190,102 @@ def test_a_batch_with_nothing_to_learn_from_is_passed_over(tmp_path: Path) -> No
     assert len(run(tmp_path / "state", module, RunState("f"), loss=loss).history) == 4
 
 
-def test_the_rate_rises_and_then_falls_to_zero() -> None:
-    shares = [loop._schedule(step, 100) for step in range(100)]
-    assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])  # 5 % of the steps
-    assert shares[5:] == sorted(shares[5:], reverse=True)
-    assert shares[52] == pytest.approx(0.5, abs=0.02)
-    assert 0 < shares[-1] < 0.001
+def figures(*values: float) -> Callable[[nn.Module], dict[str, float]]:
+    """Validation that gives one value an epoch, as the mean of two heads, and its opposite for the text."""
+    left = iter(values)
+
+    def validate(_average: nn.Module) -> dict[str, float]:
+        value = next(left)
+        return {"image/shape": value - 0.1, "image/colour": value + 0.1, "text/shape": -value}
+
+    return validate
+
+
+def test_patience_ends_the_stage_and_keeps_the_best_epoch_s_average(tmp_path: Path) -> None:
+    # The second epoch is the best; two more do not better it.
+    module = Line()
+    state = run(
+        tmp_path / "state", module, RunState("f"), epochs=9, patience=2, monitor="image",
+        validate=figures(0.5, 0.7, 0.6, 0.7),
+    )  # fmt: skip
+    assert [entry["epoch"] for entry in state.history] == [1, 2, 3, 4]
+    short = Line()
+    seen: list[float] = []
+
+    def validate(average: nn.Module) -> dict[str, float]:
+        seen.append(average.get_parameter("layer.weight").item())
+        return {"image": 0.0}
+
+    run(tmp_path / "other", short, RunState("f"), epochs=9, validate=validate)
+    assert module.layer.weight.item() == seen[1]
+
+
+def test_a_stage_with_patience_that_gets_better_and_better_runs_to_its_end(tmp_path: Path) -> None:
+    state = run(tmp_path / "s", Line(), RunState("f"), patience=1, validate=figures(0.1, 0.2, 0.3, 0.4))
+    assert len(state.history) == 4
+
+
+def test_patience_survives_an_interruption(tmp_path: Path) -> None:
+    best, first = Line(), Line()
+    values = (0.5, 0.7, 0.6, 0.7)
+    run(tmp_path / "a", best, RunState("f"), epochs=9, patience=2, validate=figures(*values))
+    with pytest.raises(KeyboardInterrupt):  # in the third epoch
+        run(
+            tmp_path / "b", first, RunState("f"), epochs=9, patience=2, validate=figures(*values),
+            loss=Interrupting(first, 10),
+        )  # fmt: skip
+    state = read_state(tmp_path / "b")
+    assert state is not None
+    assert (state.best_epoch, state.epoch, state.step) == (2, 2, 2)
+    resumed = Line()
+    run(tmp_path / "b", resumed, state, epochs=9, patience=2, validate=figures(*values[2:]))
+    assert torch.equal(resumed.layer.weight, best.layer.weight)
+
+
+@pytest.mark.parametrize(("monitor", "found"), [("imag", "image/shape, image/colour"), ("", "none: val has")])
+def test_a_figure_that_is_not_there_cannot_be_watched(tmp_path: Path, monitor: str, found: str) -> None:
+    validate = figures(0.5) if monitor else lambda _average: {}
+    with pytest.raises(ConfigError, match=f"stages.joint.patience: no figure .*{found}"):
+        run(tmp_path / "s", Line(), RunState("f"), patience=1, monitor=monitor, validate=validate)
+
+
+def test_micro_batches_give_the_same_weights_as_the_whole_batch(tmp_path: Path) -> None:
+    results = []
+    for accumulate in (1, 5):
+        module = Line()
+        module.dropout.p = 0.0
+
+        def loss(rows: np.ndarray, _generator: torch.Generator, module: Line = module) -> Tensor:
+            return (module.layer(TARGETS[rows][:, None])[:, 0] - 3 * TARGETS[rows]).square().mean()
+
+        state = run(tmp_path / "s", module, RunState("f"), loss=loss, batch_size=10, accumulate=accumulate)
+        results.append((module.layer.weight.item(), [entry["loss"] for entry in state.history]))
+    (weight, losses), (same_weight, same_losses) = results
+    assert same_weight == pytest.approx(weight, rel=1e-5)
+    assert same_losses == pytest.approx(losses, rel=1e-5)
+
+
+def test_rows_that_do_not_fill_every_micro_batch_are_refused(tmp_path: Path) -> None:
+    module = Line()
+    with pytest.raises(ConfigError, match="train has 3 row"):
+        fit(
+            job_of(module, batch_size=8, accumulate=4), module, ROWS[:3], seed=0, state=RunState("f"),
+            path=tmp_path / "state", progress=Recorder(),
+        )  # fmt: skip
+
+
+def test_scalars_are_told_of_every_step_and_epoch(tmp_path: Path) -> None:
+    module, told = Line(), []
+
+    def scalars(name: str, _value: float, step: int) -> None:
+        told.append((name, step))
+
+    fit(
+        job_of(module, epochs=2), module, ROWS, seed=0, state=RunState("f"), path=tmp_path / "state",
+        progress=Recorder(), scalars=scalars,
+    )  # fmt: skip
+    assert [step for name, step in told if name == "joint/loss"] == list(range(1, 9))
+    assert [step for name, step in told if name == "joint/val/weight"] == [4, 8]
 
 
 def test_no_state_is_none_and_a_state_is_no_pickle(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def test_a_misspelt_key_names_the_nearest_one(tmp_path: Path) -> None:
         (('name = "tiny"', 'name = "../tiny"'), "name: String should match"),
         (("epochs = 1", "epochs = 0"), "stages.joint.epochs"),
         (("epochs = 1", "epochs ="), "is not TOML"),
+        (("epochs = 1", "epochs = 1\naccumulate = 3"), "accumulate: 3 does not divide batch_size, 64"),
+        (("epochs = 1", "epochs = 1\naccumulate = 64"), "a micro-batch needs two rows"),
+        (("epochs = 1", 'epochs = 1\nmonitor = "text"'), "watched only with patience"),
+        (("epochs = 1", "epochs = 1\ncompile = true\ncheckpointing = true"), "exclude each other"),
+        (("epochs = 1", 'epochs = 1\nprecision = "fp8"'), "stages.joint.precision"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(

@@ -139,6 +139,15 @@ def test_a_run_that_was_interrupted_anywhere_and_resumed_equals_an_unbroken_one(
     ).read_bytes()
 
 
+def test_a_run_may_save_memory_and_stop_early(data: Path) -> None:
+    image = {**EPOCHS, "precision": "bf16", "checkpointing": True, "accumulate": 2, "backbone_learning_rate": 1e-4}
+    joint = {"epochs": 30, "batch_size": 8, "precision": "fp16", "patience": 1, "monitor": "image+text"}
+    folder = train(data, recipe_of(name="frugal", stages={"image": image, "joint": joint}))
+    history = json.loads((folder / "metrics.json").read_text())["history"]
+    assert [entry["stage"] for entry in history[:3]] == ["image", "image", "joint"]
+    assert len(history) < 2 + 30
+
+
 def test_what_an_interrupted_run_leaves_is_no_version(tmp_path: Path) -> None:
     write_pairs(tmp_path)
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,101 @@
+"""A training process is killed for real, and the run goes on as if nothing had been."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from models.checkpoint import WEIGHTS
+from tests.tiny import ROOT, write_pairs
+
+STAGE = "epochs = 2\nbatch_size = 4\nlearning_rate = 1e-3\n"
+RECIPE = f"""
+name = "tiny"
+pretrained = "none"
+[data.columns]
+image = "image"
+text = "name"
+labels = ["shape", "colour"]
+split = "split"
+[preprocessing.image]
+side_px = 32
+[preprocessing.text]
+max_tokens = 8
+[network]
+width = 16
+[network.image]
+backbone = "test_efficientnet"
+colour_bins = 3
+hidden = 16
+frozen_blocks = 1
+[network.text]
+vocab_size = 64
+embedding = 8
+hidden = 8
+[stages.image]
+{STAGE}backbone_learning_rate = 1e-4
+[stages.fusion]
+{STAGE}
+[stages.joint]
+{STAGE}
+"""
+# Saves after every step, so that a kill may also fall into the writing of the state.
+COMMAND = """
+import sys
+from training import loop
+from training.__main__ import main
+loop.SAVE_INTERVAL_S = 0.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(folder: Path, out: str, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            sys.executable, "-c", COMMAND, "train", "recipe.toml", "--data", "pairs.csv",
+            "--out", out, "--work", f"work-{out}", *options,
+        ],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[bytes]) -> Path:
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+    return Path(out.decode().splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_and_resumed_equals_an_unbroken_one(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 150)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    began = time.monotonic()
+    whole = tmp_path / finish(start(tmp_path, "whole"))
+    seconds = time.monotonic() - began
+    state = tmp_path / "work-killed" / "tiny.state.safetensors"
+    kills = 0
+    for _ in range(2):
+        process = start(tmp_path, "killed", *(["--resume"] if kills else []))
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, seconds / 8))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL and state.exists()
+    assert kills, "the run ended before it could be killed"
+    resumed = tmp_path / finish(start(tmp_path, "killed", "--resume"))
+    assert (resumed / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    history, expected = (json.loads((path / "metrics.json").read_text())["history"] for path in (resumed, whole))
+    for entry in (*history, *expected):
+        del entry["seconds"]
+    assert history == expected

@@ -1,0 +1,25 @@
+"""A job: what one stage optimises and how it is judged. Knows nothing of how that is done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from training.distributed import Loss
+from training.recipe import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One stage, ready to be optimised.
+
+    groups: parameters with their peak learning rate.
+    loss: of a batch of row numbers, with the step's generator; a mean over the rows.
+    validate: figures on the averaged weights, after each epoch; higher is better.
+    """
+
+    name: str
+    stage: Stage
+    groups: list[tuple[list[nn.Parameter], float]]
+    loss: Loss
+    validate: Callable[[nn.Module], dict[str, float]]
