@@ -105,6 +105,7 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path | None:
 
 def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalars) -> Path | None:
     first = distributed.is_first()
+    options.work.mkdir(parents=True, exist_ok=True)
     pairs = check(recipe, options.data, progress) if first else read(recipe, options.data)
     torch.manual_seed(recipe.seed)
     tokenizer = _tokenizer(recipe, pairs)
@@ -119,7 +120,7 @@ def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalar
     if state.finished or state.stage:  # also within a stage: the fusion stage encodes before it loads its state
         load_module(path, bench)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
-    plan = Plan(bench, source, recipe, unknown, progress)
+    plan = Plan(bench, source, recipe, unknown, progress, options.work)
     run_stages(plan, state=state, path=path, scalars=scalars)
     distributed.barrier()  # the others have read the state, if they went on from one
     if not first:

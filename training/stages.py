@@ -2,6 +2,7 @@
 
 # N rows of the manifest, B batch, M modalities, D width, C classes, H heads"""
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -49,13 +50,17 @@ class Workbench(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What every stage needs: the parts to train, the data, and the recipe."""
+    """What every stage needs: the parts to train, the data, and the recipe.
+
+    scratch: a folder for what is too large for memory; None is the system's own.
+    """
 
     bench: Workbench
     source: BatchSource
     recipe: Recipe
     unknown_id: int
     progress: Progress
+    scratch: Path | None = None
 
     def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
         """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
@@ -243,14 +248,19 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
 
 @torch.no_grad()
 def encode_rows(plan: Plan, rows: Rows) -> Tensor:
-    """(B, M, D) of many rows by the network as it stands, nothing random, with progress."""
+    """(B, M, D) of many rows by the network as it stands, nothing random, with progress; in a nameless file."""
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
-    parts = []
+    shape = (len(rows), len(plan.source.modalities), network.config.width)
+    with tempfile.TemporaryFile(dir=plan.scratch) as file:  # the mapping outlives it
+        vectors_BMD = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+    done = 0
     for part in chunks(rows):
-        parts.append(encode_all(network, plan.source, part, plan.source.plain(part)).cpu())
+        found = encode_all(network, plan.source, part, plan.source.plain(part))
+        vectors_BMD[done : done + len(part)] = found
+        done += len(part)
         plan.progress.advance(len(part))
-    return torch.cat(parts)
+    return vectors_BMD
 
 
 def _groups(
