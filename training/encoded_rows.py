@@ -5,6 +5,7 @@
 import tempfile
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ CPU = torch.device("cpu")
 class EncodedRows:
     """Grows by batches, in order; then is read by row. Its files have no name and end with it."""
 
-    def __init__(self, *, with_tokens: bool) -> None:
-        self._with_tokens = with_tokens
+    def __init__(self, *, with_tokens: bool, folder: Path | None = None) -> None:
+        """Prepare, empty; files go into `folder`, or to where the system keeps temporary ones."""
+        self._with_tokens, self._folder = with_tokens, folder
         self._vectors: dict[str, _Ragged] = {}
         self._tokens: dict[str, _Ragged] = {}
         self._length = 0
@@ -33,11 +35,15 @@ class EncodedRows:
             if found is None:
                 continue
             rows = self._length + present_BM[:, place].nonzero()[:, 0].cpu().numpy()
-            vectors = self._vectors.setdefault(modality, _Ragged(found.vector_nD.shape[1], np.float32))
+            vectors = self._vectors.setdefault(
+                modality, _Ragged(found.vector_nD.shape[1], np.float32, self._folder)
+            )
             for row, vector_D in zip(rows, found.vector_nD.cpu().numpy(), strict=True):
                 vectors.append(int(row), vector_D[None])
             if self._with_tokens and found.tokens_nTW is not None and found.valid_nT is not None:
-                tokens = self._tokens.setdefault(modality, _Ragged(found.tokens_nTW.shape[2], np.float16))
+                tokens = self._tokens.setdefault(
+                    modality, _Ragged(found.tokens_nTW.shape[2], np.float16, self._folder)
+                )
                 for row, own_TW, valid_T in zip(rows, found.tokens_nTW, found.valid_nT, strict=True):
                     tokens.append(int(row), own_TW[valid_T].cpu().numpy())
         self._length += len(present_BM)
@@ -57,9 +63,9 @@ class EncodedRows:
 class _Ragged:
     """Rows of one or several vectors each, one row after the other in a file."""
 
-    def __init__(self, width: int, kind: DTypeLike) -> None:
+    def __init__(self, width: int, kind: DTypeLike, folder: Path | None) -> None:
         self._width, self._kind = width, kind
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this
         weakref.finalize(self, self._file.close)
         self._spans: dict[int, tuple[int, int]] = {}
         self._end = 0

@@ -88,6 +88,7 @@ def train(recipe: Recipe, options: Options, progress: Progress) -> Path | None:
 
 def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalars) -> Path | None:
     first = distributed.is_first()
+    options.work.mkdir(parents=True, exist_ok=True)
     pairs = check(recipe, options.data, progress) if first else read(recipe, options.data)
     setup = set_up(recipe, pairs, options.work, progress)
     plan, bench = setup.plan, setup.plan.bench

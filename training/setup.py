@@ -67,7 +67,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     )
     bench.to(memory_format=torch.channels_last).to(source.device)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
-    return Setup(Plan(bench, source, recipe, unknown, progress), tokenizer, origins)
+    return Setup(Plan(bench, source, recipe, unknown, progress, scratch=work), tokenizer, origins)
 
 
 def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:

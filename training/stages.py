@@ -51,13 +51,17 @@ class Workbench(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What every stage needs: the parts to train, the data, and the recipe."""
+    """What every stage needs: the parts to train, the data, and the recipe.
+
+    scratch: a folder for what is too large for memory; None is the system's own.
+    """
 
     bench: Workbench
     source: BatchSource
     recipe: Recipe
     unknown_id: int
     progress: Progress
+    scratch: Path | None = None
 
     def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
         """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
@@ -273,7 +277,7 @@ def encode_rows(plan: Plan, rows: Rows) -> EncodedRows:
     """Many rows by the encoders as they stand, nothing random, with progress. Kept by their place in `rows`."""
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
-    encoded = EncodedRows(with_tokens=network.config.uses_tokens)
+    encoded = EncodedRows(with_tokens=network.config.uses_tokens, folder=plan.scratch)
     for part in chunks(rows):
         found = encode_each(network, plan.source, part, plan.source.plain(part))
         encoded.append(found, plan.source.present_NM[part], plan.source.modalities)

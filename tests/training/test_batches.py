@@ -67,6 +67,19 @@ def test_a_batch_holds_only_the_rows_that_have_the_modality(plan: Plan) -> None:
     assert plan.source.plain(np.array([26])).text is None
 
 
+def test_inputs_and_labels_are_where_the_network_is(plan: Plan, pairs: Pairs) -> None:
+    # "meta" stands for a card: it has shapes and no values.
+    device = torch.device("meta")
+    labels = label_numbers(pairs, label_vocabularies(pairs, ("shape", "colour")))
+    source = BatchSource(pairs, ("image", "text"), labels, plan.source.cache, plan.source.captions, None, device)
+    rows = np.array([0, 3])
+    inputs = source.augmented(rows, RECIPE.augmentation, 1, torch.Generator())
+    assert inputs.image is not None
+    assert inputs.text is not None
+    tensors = [*inputs.image, *inputs.text, source.labels_NH, source.present_NM, source.same(rows)]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
 def test_training_encodes_what_the_served_network_encodes(plan: Plan, pairs: Pairs) -> None:
     rows = np.array([25, 3, 26])
     with torch.inference_mode():

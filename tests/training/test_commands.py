@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,14 @@ def test_an_interrupted_command_says_how_to_go_on(
     monkeypatch.setattr(commands, "train", interrupted)
     assert main(["train", str(recipe)]) == 130
     assert "--resume" in capsys.readouterr().err
+
+
+def test_curves_without_tensorboard_are_refused_before_anything_is_read(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main(["train", str(recipe), "--data", "none.csv", "--tensorboard", str(recipe.parent)]) == 1
+    assert "pip install tensorboard" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

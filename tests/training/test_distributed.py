@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from models.errors import ConfigError
+from models.nets.backbones import create_model
 from tests.tiny import ROOT, write_pairs
 from tests.training.test_kill import RECIPE
 from tests.training.two_ranks import gradients
@@ -69,7 +70,10 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one_with_the_whole_batc
 @pytest.mark.slow
 def test_a_run_of_two_processes_has_the_losses_of_one(tmp_path: Path) -> None:
     write_pairs(tmp_path)
-    (tmp_path / "recipe.toml").write_text(STILL)
+    # Pretrained weights keep BatchNorm's statistics; those of a batch are each process's own.
+    save_file(create_model("test_efficientnet").state_dict(), tmp_path / "backbone.safetensors")
+    recipe = STILL.replace('pretrained = "none"', 'pretrained = "backbone.safetensors"')
+    (tmp_path / "recipe.toml").write_text(recipe)
     alone = losses(train(tmp_path, "alone", 1), tmp_path)
     done = train(tmp_path, "both", 2)
     assert losses(done, tmp_path) == pytest.approx(alone, abs=1e-4)
