@@ -15,7 +15,7 @@ from models.errors import ManifestError
 from models.rows import Row, read_rows
 
 SPLITS = ("train", "val", "test")
-_SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
+SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
 
 
 class Columns(Config):
@@ -108,9 +108,7 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
         image=None if image is None else folder / str(image),
         texts=tuple(str(part) for part in texts if str(part).strip()),
         labels={name: str(value) for name, value in cells.items() if value is not None},
-        split=None
-        if split is None
-        else _SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
+        split=None if split is None else SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
         groups=tuple(f"{name}={cell(name)}" for name in columns.group if cell(name) is not None),
         metadata={name: cell(name) for name in columns.metadata if cell(name) is not None},
     )
