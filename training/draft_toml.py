@@ -7,7 +7,7 @@ from typing import Any
 from models.config import MODALITIES
 from training.draft import Draft
 from training.recipe import Stage
-from training.sizing import NUM_BLOCKS
+from training.sizing import FEW_ROWS, NUM_BLOCKS
 from training.survey import shorten
 
 _WIDTH = 34  # column at which comments begin
@@ -114,34 +114,19 @@ def _preprocessing(draft: Draft) -> list[list[str]]:
 
 
 def _network(draft: Draft) -> list[list[str]]:
-    sizes, small = draft.sizes, draft.sizes.is_small
-    rows = f"{draft.facts.train:,} rows to train on"
+    small = draft.sizes.is_small
     parts = [
         [
             "[network]",
-            _line("width", 128 if small else 256, f"of each modality's vector and of the fused one; {rows}"),
+            _line(
+                "width", 128 if small else 256, f"of every vector inside; {draft.facts.train:,} rows to train on"
+            ),
             _line("fusion", "gated", "how the modalities are joined: gated or add"),
             _line("fusion_dropout", 0.2 if small else 0.3, "share of a vector's numbers that a step blanks"),
         ]
     ]
     if draft.facts.images:
-        frozen = (
-            "all: so few images would only spoil what ImageNet taught"
-            if sizes.frozen_blocks == NUM_BLOCKS
-            else "the rest is trained"
-        )
-        if sizes.frozen_blocks == NUM_BLOCKS and draft.facts.train >= 1_000:
-            frozen = "all, to keep to an hour"
-        parts.append(
-            [
-                "[network.image]",
-                _line("backbone", "tf_efficientnet_lite0", "its ImageNet weights come as a package"),
-                _line("frozen_blocks", sizes.frozen_blocks, f"of {NUM_BLOCKS}, whose output is cached; {frozen}"),
-                _line("colour_bins", 4 if small else 6, "a channel, of the colour histogram; 0 for none"),
-                _line("hidden", 128 if small else 384, "width of the layer above the backbone"),
-                _line("dropout", 0.3 if draft.facts.train < 5_000 else 0.2, "more for fewer rows"),
-            ]
-        )
+        parts.append(_image_encoder(draft))
     if draft.text is not None:
         parts.append(
             [
@@ -154,6 +139,21 @@ def _network(draft: Draft) -> list[list[str]]:
         )
     embedding = _line("dimensions", 64 if small else 128, "of the vectors that the gallery is searched by")
     return [*parts, ["[network.embedding]", embedding]]
+
+
+def _image_encoder(draft: Draft) -> list[str]:
+    frozen, small, few = draft.sizes.frozen_blocks, draft.sizes.is_small, draft.facts.train < FEW_ROWS
+    why = "the rest is trained"
+    if frozen == NUM_BLOCKS:
+        why = "so few images would only spoil what ImageNet taught" if few else "all, to keep to an hour"
+    return [
+        "[network.image]",
+        _line("backbone", "tf_efficientnet_lite0", "its ImageNet weights come as a package"),
+        _line("frozen_blocks", frozen, f"of {NUM_BLOCKS}, whose output is cached; {why}"),
+        _line("colour_bins", 4 if small else 6, "a channel, of the colour histogram; 0 for none"),
+        _line("hidden", 128 if small else 384, "width of the layer above the backbone"),
+        _line("dropout", 0.3 if draft.facts.train < 5_000 else 0.2, "more for fewer rows"),
+    ]
 
 
 def _objective(draft: Draft) -> list[list[str]]:

@@ -20,6 +20,9 @@ TEXT_SECONDS = 0.0005
 
 TEXT_TOKENS = 12
 NUM_BLOCKS = 7
+FEW_ROWS = 1_000
+"""Below, no block is thawed."""
+
 FULL_SIDE_PX = 224
 
 
@@ -90,7 +93,7 @@ def estimate_seconds(facts: Facts, sizes: Sizes) -> float:
 
 def _ways(facts: Facts) -> list[tuple[Sizes, float]]:
     """From the largest that suits the data to the fastest, each with its share of the usual epochs."""
-    frozen = 7 if facts.train < 1_000 else 5 if facts.train < 4_000 else 4
+    frozen = 7 if facts.train < FEW_ROWS else 5 if facts.train < 4_000 else 4
     sides = sorted(facts.image_sides) or [FULL_SIDE_PX]
     middle = sides[len(sides) // 2]
     side = 128 if middle <= 100 else 160 if middle <= 180 else FULL_SIDE_PX
