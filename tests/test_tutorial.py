@@ -63,7 +63,7 @@ def keys(value: Any) -> Any:
 def test_what_is_shown_is_printed(text: str, clone: Path) -> None:
     lines = text.splitlines()
     runs = [shell(line.removeprefix("$ "), clone) for line in lines if line.startswith("$ ")]
-    printed = (runs[-1].stdout + runs[-1].stderr).splitlines()
+    printed = [line for line in (runs[-1].stdout + runs[-1].stderr).splitlines() if line]
     shown = [line for line in lines if not line.startswith("$ ")]
     if "…" not in shown:
         assert printed == shown
