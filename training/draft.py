@@ -22,6 +22,9 @@ from training.tokenizer import train_tokenizer
 TOKENIZED = 20_000
 """Texts that are split into subwords, to see how long they get."""
 
+HAS_TARGETS = "targets" in Columns.model_fields
+"""Whether this version has regression heads."""
+
 SQUARE = 1.15  # longer side to shorter: up to here, squashing to a square is hardly seen
 ONE_SHAPE = 1.1  # widest to narrowest: up to here, all images are distorted alike
 
@@ -62,14 +65,9 @@ class Draft:
     gaps: Gaps
 
     @property
-    def has_targets(self) -> bool:
-        """Whether this version has regression heads."""
-        return "targets" in Columns.model_fields
-
-    @property
     def can_learn(self) -> bool:
         """There are labels or targets, or two modalities to tell pairs by."""
-        targets = self.guess.names("targets") if self.has_targets else []
+        targets = self.guess.names("targets") if HAS_TARGETS else []
         return bool(self.guess.names("labels") or targets or (self.guess.names("image") and self.text))
 
     @property
@@ -101,7 +99,7 @@ def make_draft(path: Path) -> Draft:
         image_sides=[min(size) for size in sizes],
         has_text=text is not None,
         mean_tokens=text.mean if text else 0,
-        has_labels=bool(guess.names("labels") or guess.names("targets")),
+        has_labels=bool(guess.names("labels") or (HAS_TARGETS and guess.names("targets"))),
         may_mirror=bool(image) and not fault,
     )
     return Draft(
