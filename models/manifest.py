@@ -1,11 +1,9 @@
 """A manifest: rows of paired data, read and checked. A row is one pair; a missing cell is a missing modality.
 
-CSV, JSON Lines, Parquet, or a folder of class folders. Knows columns and files; decodes nothing."""
+Knows columns and files; decodes nothing."""
 
-import csv
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,10 @@ from pydantic import Field, field_validator
 
 from models.config import Config
 from models.errors import ManifestError
+from models.rows import Row, read_rows
 
 SPLITS = ("train", "val", "test")
-_SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
 
 
 class Columns(Config):
@@ -61,11 +59,7 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
         ManifestError: listing every fault with its file and row: no such column, missing image, equal ids,
             unknown split, a row with no modality.
     """
-    if not path.exists():
-        raise ManifestError([f"{path}: no such file. Give the manifest with --data, or in the recipe."])
-    rows = list(_read_rows(path))
-    if not rows:
-        raise ManifestError([f"{path}: no rows."])
+    rows = read_rows(path)
     known = set().union(*(row.keys() for _, row in rows))
     single = [name for name in (columns.id, columns.image, columns.split) if name is not None]
     wanted = {*single, *columns.text, *columns.labels, *columns.group, *columns.metadata}
@@ -76,7 +70,7 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
     return _records(path, rows, columns)
 
 
-def _records(path: Path, rows: list[tuple[int, dict[str, Any]]], columns: Columns) -> list[Record]:
+def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[Record]:
     faults: list[str] = []
     records: list[Record] = []
     seen: dict[str, int] = {}
@@ -114,9 +108,7 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
         image=None if image is None else folder / str(image),
         texts=tuple(str(part) for part in texts if str(part).strip()),
         labels={name: str(value) for name, value in cells.items() if value is not None},
-        split=None
-        if split is None
-        else _SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
+        split=None if split is None else SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
         groups=tuple(f"{name}={cell(name)}" for name in columns.group if cell(name) is not None),
         metadata={name: cell(name) for name in columns.metadata if cell(name) is not None},
     )
@@ -125,70 +117,6 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
 def _as_list(value: Any) -> list[Any]:
     values = value if isinstance(value, list) else [value]
     return [part for part in values if part is not None]
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with the line number that an editor shows (CSV, JSON Lines) or their place (Parquet, folders)."""
-    if path.is_dir():
-        yield from _class_folders(path)
-    elif path.suffix == ".parquet":
-        yield from _parquet(path)
-    elif path.suffix in (".jsonl", ".ndjson"):
-        yield from _json_lines(path)
-    else:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            try:
-                for row in reader:
-                    if None in row:
-                        raise ManifestError(
-                            [f"{path.name}:{reader.line_num}: more cells than columns. Quote the commas."]
-                        )
-                    yield reader.line_num, dict(row)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise ManifestError(
-                    [f"{path.name}:{reader.line_num + 1}: {error}. Save it as UTF-8 CSV."]
-                ) from None
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:  # json.loads finds a byte order mark, and calls what is not UTF-8 a ValueError
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text, and a ValueError
-            except ValueError as error:
-                raise ManifestError([f"{path.name}:{number}: not JSON: {error}."]) from None
-            if not isinstance(row, dict):
-                raise ManifestError([f"{path.name}:{number}: not a JSON object. Write one object a line."])
-            yield number, row
-
-
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise ManifestError(
-            [f"{path.name}: Parquet needs the package pyarrow. Run: pip install pyarrow."]
-        ) from None
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
-        raise ManifestError([f"{path.name}: not Parquet: {error}."]) from None
-    yield from enumerate(rows, start=1)
-
-
-def _class_folders(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """ImageNet's layout: `<class>/<file>`, or `<split>/<class>/<file>`. Columns: image, label, split."""
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _IMAGE_ENDINGS)
-    for number, file in enumerate(files, start=1):
-        parts = file.relative_to(path).parts
-        row = {"image": str(Path(path.name, *parts)), "label": parts[-2] if len(parts) > 1 else ""}
-        if len(parts) > 2:
-            row["split"] = parts[0]
-        yield number, row
 
 
 def carve_splits(

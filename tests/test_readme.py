@@ -4,98 +4,40 @@ The comment before a block says how: `serve` (a service is started in place of `
 install a venv), `ask` (run against that service), `train` (with this interpreter for `.venv`'s) or `skip`."""
 
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.documents import ROOT, blocks, commands, free_port, make_clone, service, shell
+
 KINDS = ("serve", "ask", "train", "skip")
-START_SECONDS = 60
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(?:<!-- test: (\w+) -->\n)?```sh\n(.*?)```", README, flags=re.DOTALL)
-
-
-def blocks(kind: str) -> list[str]:
-    return [text for found, text in BLOCKS if found == kind]
-
-
-def commands(kind: str) -> list[str]:
-    return [line for text in blocks(kind) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's files under another folder, so that what the blocks write is thrown away."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("app", "models", "retrieval", "training", "recipes", "samples", "checkpoints"):
-        (folder / name).symlink_to(ROOT / name)
-    python = folder / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    # Not a symlink: Python would look for the packages of the venv that it was started from.
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    return folder
+    return make_clone(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="module")
 def address(clone: Path) -> Iterator[str]:
     """The address of a service that serves the shipped checkpoints."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = clone / "service.log"
-    with log.open("w") as out:
-        command = [".venv/bin/python", "-m", "app", "serve", "--port", str(port)]
-        service = subprocess.Popen(command, cwd=clone, env=environment(), stdout=out, stderr=subprocess.STDOUT)
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", service, log)
-            yield f"127.0.0.1:{port}"
-        finally:
-            service.terminate()
-            service.wait(timeout=60)
-
-
-def environment() -> dict[str, str]:
-    """This process's, without settings of whoever runs the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("INTERMODAL_")}
-
-
-def wait_until_ready(url: str, service: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and service.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of this file
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise AssertionError(f"the service is not ready:\n{log.read_text()}")
+    with service(".venv/bin/python -m app serve", clone, free_port()) as address:
+        yield address
 
 
 def test_every_block_says_how_it_is_tested() -> None:
-    assert BLOCKS
-    assert [text for kind, text in BLOCKS if kind not in KINDS] == []
+    assert blocks(README)
+    assert [text for kind, text in blocks(README) if kind not in KINDS] == []
 
 
 def test_the_service_is_started_with_make_serve() -> None:
-    assert commands("serve") == ["make serve"]
+    assert commands(README, "serve") == ["make serve"]
     assert "-m app serve" in (ROOT / "Makefile").read_text()
-
-
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
 
 
 def answer_to(command: str, folder: Path, address: str) -> Any:
@@ -110,7 +52,7 @@ needs_curl = pytest.mark.skipif(
 
 
 @needs_curl
-@pytest.mark.parametrize("command", commands("ask"))
+@pytest.mark.parametrize("command", commands(README, "ask"))
 def test_a_request_of_the_readme_is_answered(command: str, clone: Path, address: str) -> None:
     answer = answer_to(command, clone, address)
     assert "status" not in answer, answer  # a problem has one
@@ -137,7 +79,7 @@ def taken_apart(answer: dict[str, Any]) -> tuple[str, list[float]]:
 
 @pytest.mark.slow
 def test_the_training_commands_of_the_readme_make_a_version(clone: Path) -> None:
-    for command in commands("train"):
+    for command in commands(README, "train"):
         run = shell(command, clone)
         assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
     assert (clone / "runs/checkpoints/emoji/1/config.json").is_file()

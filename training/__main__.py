@@ -1,4 +1,4 @@
-"""The offline road's commands: `python -m training check | train | evaluate`."""
+"""The offline road's commands: `python -m training init | check | train | evaluate`."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import IntermodalError
+from training.init import init
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The exporter's C++ warns of a shape that it need not know (a packed sequence's); torch reads this at import.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
+        if options.command == "init":
+            return init(options)
         # torch takes seconds to import; --help and a mistyped option need not wait for it.
         from training import commands
 
@@ -35,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Train a model on pairs, offline.")
     commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("init", help="look at a manifest, and write a recipe for it with comments")
+    command.add_argument("manifest", type=Path, help="CSV, JSON Lines, Parquet, or a folder of class folders")
+    command.add_argument("--out", type=Path, default=Path("recipe.toml"), help="the recipe to write")
+    command.add_argument("--name", help="of the model; else the manifest's")
+    command.add_argument("--force", action="store_true", help="replace a recipe that is there")
     for name, text in (
         ("check", "read the manifest and every image; say all faults"),
         ("train", "train a new version"),

@@ -138,6 +138,34 @@ def test_a_file_that_is_not_utf_8_is_a_fault(tmp_path: Path, name: str, text: by
     assert faults(tmp_path / name, TEXT_ONLY)[0].startswith(name)
 
 
+def test_every_broken_row_of_a_csv_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b"name,kind\nred,a,b\nfine,x\nr\xe9d,a\nblue,a,\n")
+    assert faults(path, TEXT_ONLY) == [
+        "pairs.csv:2: more cells than columns. Quote the commas.",
+        "pairs.csv:4: not UTF-8. Save the file as UTF-8 CSV.",
+        "pairs.csv:5: more cells than columns. Quote the commas.",
+    ]
+
+
+def test_after_a_quote_astray_nothing_more_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, 'name,kind\nred,a,b\n"blue,a\ngreen,a\n"white" x,a\nred,a,b,c\n')
+    first, second = faults(path, TEXT_ONLY)
+    assert first.startswith("pairs.csv:2: more cells")
+    assert second.startswith("pairs.csv:3: ")
+    assert "Mend the quotes of the row that begins here; the rest was not read." in second
+
+
+def test_every_broken_line_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, '{\n{"name": "red"}\n[1]\n' + "[" * 100_000 + "\n", "pairs.jsonl")
+    assert [line.split(":")[1] for line in faults(path, TEXT_ONLY)] == ["1", "3", "4"]
+
+
+def test_what_is_no_manifest_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = write(tmp_path, "x\n" * 3_000, "pairs.jsonl")
+    assert len(faults(path, TEXT_ONLY)) == 1_000
+
+
 @pytest.mark.parametrize(
     ("line", "fault"), [("{", "not JSON"), ("[1]", "not a JSON object"), (r'{"name": "\ud800"}', "not JSON")]
 )
