@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import IntermodalError
-from training.init import init
+from training.drafting.init import init
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from training.sizing import BUDGET_SECONDS, Facts, choose_sizes, estimate_seconds
+from training.drafting.sizing import BUDGET_SECONDS, Facts, choose_sizes, estimate_seconds
 
 
 def facts(rows: int, **changes: Any) -> Facts:

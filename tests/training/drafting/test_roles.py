@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from models.errors import ManifestError
-from training import names
-from training.roles import Guess, guess_roles
-from training.survey import look_at
+from training.drafting import names
+from training.drafting.roles import Guess, guess_roles
+from training.drafting.survey import look_at
 
 ROWS = 120
 WORDS = ("red", "blue", "green", "shoe", "shirt", "hat", "old", "new", "large", "small", "cheap", "fine")

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from training.carving import Carve, find_carve
+from training.drafting.carving import Carve, find_carve
 
 
 def carve(rows: Sequence[dict[str, Any]], **options: Any) -> Carve:

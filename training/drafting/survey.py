@@ -1,6 +1,6 @@
 """What a manifest's columns hold: how many cells, of what kind, how many different ones.
 
-Counts and measures; guesses nothing of what a column means (`training.roles` does)."""
+Counts and measures; guesses nothing of what a column means (`training.drafting.roles` does)."""
 
 import math
 import re

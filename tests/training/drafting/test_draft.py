@@ -10,8 +10,8 @@ from models.errors import ManifestError
 from models.manifest import Columns, read_manifest
 from tests.tiny import ROOT, Recorder, image_file, picture
 from training import run
-from training.draft import Draft, make_draft
-from training.draft_toml import summary, to_toml
+from training.drafting.draft import Draft, make_draft
+from training.drafting.toml import summary, to_toml
 from training.recipe import Recipe, read_recipe
 
 KINDS = ("circle", "square", "star")

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.config import MODALITIES
-from training.draft import HAS_TARGETS, Draft
+from training.drafting.draft import HAS_TARGETS, Draft
+from training.drafting.sizing import FEW_ROWS, NUM_BLOCKS
+from training.drafting.survey import shorten
 from training.recipe import Stage
-from training.sizing import FEW_ROWS, NUM_BLOCKS
-from training.survey import shorten
 
 _WIDTH = 34  # column at which comments begin
 

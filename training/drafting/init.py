@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 from models.errors import ConfigError
-from training.draft import make_draft
-from training.draft_toml import summary, to_toml
+from training.drafting.draft import make_draft
+from training.drafting.toml import summary, to_toml
 from training.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.manifest import SPLIT_ALIASES, SPLITS, Record, carve_splits
 from models.rows import Row
-from training.survey import GAPS
+from training.drafting.survey import GAPS
 
 MAX_SEEDS = 20
 MANY_ROWS = 50_000

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from models.errors import ManifestError
 from models.manifest import SPLIT_ALIASES, SPLITS
-from training import names
-from training.imagefiles import Fit, find_fit, looks_like_image
-from training.names import tokens
-from training.survey import MAYBE_GAPS, Column, commonest, shorten
+from training.drafting import names
+from training.drafting.imagefiles import Fit, find_fit, looks_like_image
+from training.drafting.names import tokens
+from training.drafting.survey import MAYBE_GAPS, Column, commonest, shorten
 
 MIN_LABEL_ROWS = 5
 """Rows that at least two labels of a head need."""

@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from models.decode import FORMATS
 from models.rows import IMAGE_ENDINGS
-from training.survey import Column, spread
+from training.drafting.survey import Column, spread
 
 LOOKED_AT = 200
 """Cells of a column whose files are looked for."""

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import image_file, picture
-from training.imagefiles import Fit, find_fit, image_keys, image_sizes, looks_like_image
-from training.survey import Column
+from training.drafting.imagefiles import Fit, find_fit, image_keys, image_sizes, looks_like_image
+from training.drafting.survey import Column
 
 
 @pytest.fixture

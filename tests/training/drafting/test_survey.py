@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from training.survey import Column, commonest, gaps_seen, look_at, shorten, spread
+from training.drafting.survey import Column, commonest, gaps_seen, look_at, shorten, spread
 
 
 def column(*cells: object) -> Column:
