@@ -21,9 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # torch takes seconds to import; --help and a mistyped option need not wait for it.
         from training import commands
 
-        return {"check": commands.check, "train": commands.train, "evaluate": commands.evaluate}[options.command](
-            options
-        )
+        run = {
+            "check": commands.check,
+            "train": commands.train,
+            "evaluate": commands.evaluate,
+            "compare": commands.compare,
+        }
+        return run[options.command](options)
     except IntermodalError as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
             command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves there")
+    _add_compare(commands.add_parser("compare", help="train several fusions on the same frozen encoders"))
     command = commands.add_parser("evaluate", help="figures of a checkpoint on a manifest, per modality subset")
     command.add_argument("checkpoint", type=Path, help="checkpoints/<name>/<version>")
     command.add_argument("manifest", type=Path)
@@ -71,6 +76,19 @@ def _parser() -> argparse.ArgumentParser:
         "--report", type=Path, metavar="DIR", help="also write REPORT.md there, with plots and pictures"
     )
     return parser
+
+
+def _add_compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", type=Path, help="a TOML file; its encoders are trained once")
+    command.add_argument("--data", type=Path, help="the manifest; overrides the recipe's")
+    command.add_argument("--fusion", default="all", help="names by commas, or all")
+    command.add_argument("--seeds", type=int, default=3, help="how often each is trained")
+    command.add_argument(
+        "--with", dest="others", type=Path, action="append", default=[], metavar="RECIPE",
+        help="also train this recipe whole, on the same rows; may be given several times",
+    )  # fmt: skip
+    command.add_argument("--out", type=Path, default=Path("runs/comparison"), help="where the table is written")
+    command.add_argument("--work", type=Path, default=Path("runs"), help="caches and states")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from models.checkpoint import Checkpoint, CheckpointConfig, read_checkpoint
+from models.config import FusionName
 from models.errors import CheckpointError, ConfigError, ManifestError
 from models.manifest import SPLITS
 from models.predictor import load_predictor
-from training import assemble, report, run
+from training import assemble, comparison, report, run
 from training.data import load_pairs
 from training.evaluate import measure, run_subsets
 from training.facts import describe
@@ -47,6 +48,26 @@ def train(options: argparse.Namespace) -> int:
         return 0
     print(f"Model card: {folder / 'MODEL_CARD.md'}")
     print(folder)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Train several fusions from several seeds, and print how they compare. What is done is not done again."""
+    recipe = read_recipe(options.recipe)
+    known = get_args(FusionName)
+    names = list(known) if options.fusion == "all" else options.fusion.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"--fusion {unknown[0]}: not one of {', '.join(known)}, or all.")
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds}: must be at least 1.")
+    asked = comparison.Asked(names, options.seeds, [read_recipe(path) for path in options.others])
+    with TerminalProgress() as progress:
+        pairs = run.check(recipe, _manifest(recipe, options), progress)
+        trials = comparison.compare(recipe, pairs, asked, options.work, options.out, progress)
+    table = report.comparison_table(trials)
+    (options.out / "COMPARISON.md").write_text(f"# {recipe.name}: fusions compared\n\n{table}\n", encoding="utf-8")
+    (options.out / "comparison.png").write_bytes(report.comparison_plot(trials))
+    print(f"{table}\n\n{options.out}")
     return 0
 
 

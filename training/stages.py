@@ -2,7 +2,7 @@
 
 # N rows of the manifest, B batch, M modalities, D width, C classes, H heads"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.curves import Scalars, no_scalars
 from training.data import UNLABELLED, Rows
-from training.encode import chunks, encode, encode_each, gather_batch, subset_mask, subsets, together
+from training.encode import chunks, encode, encode_all, encode_each, gather_batch, subset_mask, subsets, together
 from training.encoded_rows import EncodedRows
 from training.execution import autocast, executed
 from training.job import Job
@@ -29,6 +29,8 @@ from training.loop import Progress, fit
 from training.losses import ContrastiveLoss, classification_loss
 from training.recipe import Recipe, Stage
 from training.state import RunState
+
+STAGES = ("image", "text", "fusion", "joint")
 
 
 class Workbench(nn.Module):
@@ -69,8 +71,15 @@ class Plan:
         return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
 
 
-def run_stages(plan: Plan, *, state: RunState, path: Path, scalars: Scalars = no_scalars) -> None:
-    """Run the recipe's stages that are not finished yet, in order, in place."""
+def run_stages(
+    plan: Plan,
+    *,
+    state: RunState,
+    path: Path,
+    scalars: Scalars = no_scalars,
+    only: Container[str] = STAGES,
+) -> None:
+    """Run the recipe's stages that are not finished yet and are among `only`, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job]] = {
         "image": _alone,
         "text": _alone,
@@ -78,6 +87,8 @@ def run_stages(plan: Plan, *, state: RunState, path: Path, scalars: Scalars = no
         "joint": _joint,
     }
     for name, make in makers.items():
+        if name not in only:
+            continue
         stage: Stage | None = getattr(plan.recipe.stages, name)
         if stage is None or name in state.finished:
             continue
@@ -142,8 +153,11 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
 
 
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
-    """All but the encoders, on what the frozen encoders gave once."""
-    encoded = encode_rows(plan, np.arange(len(plan.source.pairs.records)))
+    return fusion_job(name, stage, plan, encode_rows(plan, np.arange(len(plan.source.pairs.records))))
+
+
+def fusion_job(name: str, stage: Stage, plan: Plan, encoded: EncodedRows) -> Job:
+    """All but the encoders, on what the frozen encoders gave once for every row of the manifest."""
     groups = [(_beyond_encoders(plan.bench), stage.learning_rate)]
 
     def encoded_of(module: Workbench, rows: Rows, _generator: torch.Generator | None) -> EncodedBatch:
@@ -212,6 +226,18 @@ def _shared_heads(
     return Job(name, stage, groups, loss, validate)
 
 
+@torch.no_grad()
+def validate(plan: Plan) -> dict[str, float]:
+    """Figures of the network as it stands on the validation rows: `<subset>/<head>`, higher is better."""
+    network, source = plan.bench.network.eval(), plan.source
+    return _subset_accuracies(
+        network,
+        source,
+        source.pairs.rows("val"),
+        lambda rows: encode_all(network, source, rows, source.plain(rows)),
+    )
+
+
 def _subset_accuracies(
     network: Network, source: BatchSource, rows: Rows, encoded_of: Callable[[Rows], EncodedBatch]
 ) -> dict[str, float]:
@@ -273,11 +299,15 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
 
 
 @torch.no_grad()
-def encode_rows(plan: Plan, rows: Rows) -> EncodedRows:
-    """Many rows by the encoders as they stand, nothing random, with progress. Kept by their place in `rows`."""
+def encode_rows(plan: Plan, rows: Rows, *, with_tokens: bool | None = None) -> EncodedRows:
+    """Many rows by the encoders as they stand, nothing random, with progress. Kept by their place in `rows`.
+
+    Tokens are kept where the network looks at them, unless `with_tokens` says otherwise.
+    """
     network = plan.bench.network.eval()
     plan.progress.start("vectors", len(rows))
-    encoded = EncodedRows(with_tokens=network.config.uses_tokens, folder=plan.scratch)
+    keep = network.config.uses_tokens if with_tokens is None else with_tokens
+    encoded = EncodedRows(with_tokens=keep, folder=plan.scratch)
     for part in chunks(rows):
         found = encode_each(network, plan.source, part, plan.source.plain(part))
         encoded.append(found, plan.source.present_NM[part], plan.source.modalities)

@@ -8,12 +8,21 @@ from models.checkpoint import CheckpointConfig
 from models.manifest import Record
 from training.outputs import SubsetOutput
 from training.report.card import evaluation_report, model_card
+from training.report.comparison import comparison_plot, comparison_table
 from training.report.pictures import error_sheet, retrieval_sheet
 from training.report.plots import confusion_plots, learning_plot, reliability_plot
 
 LEARNING = "plots/learning.png"
 
-__all__ = ["LEARNING", "evaluation_report", "illustrations", "learning_plot", "model_card"]
+__all__ = [
+    "LEARNING",
+    "comparison_plot",
+    "comparison_table",
+    "evaluation_report",
+    "illustrations",
+    "learning_plot",
+    "model_card",
+]
 
 
 def illustrations(

@@ -51,7 +51,7 @@ def learning_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
         panel.set(title=stage, xlabel="epoch", xlim=(0.5, epochs[-1] + 0.5), ylim=(0, 1.02))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
-    return _png(figure, names, "validation accuracy")
+    return png(figure, names, "validation accuracy")
 
 
 def reliability_plot(
@@ -78,7 +78,7 @@ def reliability_plot(
             (names[subset],) = panel.plot([b[0] for b in bins], [b[1] for b in bins], marker=".", color=colour)
         panel.set(title=head, xlabel="confidence", xlim=(0, 1.02), ylim=(0, 1.02))
         panel.grid(alpha=0.3)
-    return _png(figure, names, "share right")
+    return png(figure, names, "share right")
 
 
 def confusion_plots(
@@ -132,7 +132,7 @@ def _confusion_plot(head: str, counts: Mapping[str, Counts], labels: Sequence[st
         _draw_confusion(panel, counts_CC, chosen, labels)
         size = counts_CC.sum()
         panel.set_title(f"{head} from {subset}: {np.trace(counts_CC) / size:.1%} of {size:,} right", fontsize=10)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_confusion(panel: Axes, counts_CC: Counts, chosen: list[int], labels: Sequence[str]) -> None:
@@ -172,7 +172,8 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _png(figure: Figure, legend: Mapping[str, Any] | None = None, label: str = "") -> bytes:
+def png(figure: Figure, legend: Mapping[str, Any] | None = None, label: str = "") -> bytes:
+    """The figure's file; with a legend, entries by their name, and what the y axis is called."""
     if legend:
         figure.supylabel(label, fontsize=10)
         figure.legend(

@@ -1,0 +1,152 @@
+"""Several fusions on the same frozen encoders, each from several seeds; beside them other recipes, trained whole.
+
+All is judged on the validation rows: which fusion to take is a choice, and test rows are not for choices."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.config import FusionName
+from models.errors import ConfigError
+from models.nets.network import Network
+from training.data import Pairs
+from training.encoded_rows import EncodedRows
+from training.loop import Progress, fit
+from training.recipe import Recipe
+from training.setup import set_up
+from training.stages import Plan, Workbench, encode_rows, fusion_job, run_stages, validate
+from training.state import RunState
+
+TRIALS = "trials.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to compare: fusions by name, from so many seeds each, and whole recipes."""
+
+    names: Sequence[FusionName]
+    num_seeds: int
+    others: Sequence[Recipe] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training.
+
+    figures: `<subset>/<head>` → a validation figure, higher is better.
+    seconds: of what only this trial did: its fusion and heads, or for a whole recipe everything but the caches.
+    num_parameters: trained by it.
+    """
+
+    name: str
+    seed: int
+    figures: dict[str, float]
+    seconds: float
+    num_parameters: int
+
+
+def compare(recipe: Recipe, pairs: Pairs, asked: Asked, work: Path, out: Path, progress: Progress) -> list[Trial]:
+    """Train what is asked for, one after the other. Trials that `out` has are kept: an interrupted run goes on.
+
+    Raises:
+        ConfigError: the recipe has no stages.fusion, or `out` holds trials of another recipe or other data.
+    """
+    if recipe.stages.fusion is None:
+        raise ConfigError("compare trains stages.fusion, which the recipe does not have. Add it.")
+    ledger = _Ledger(out, hashlib.sha256(f"{recipe.model_dump_json()}{pairs.hash}".encode()).hexdigest())
+    wanted = [(name, seed) for name in asked.names for seed in range(asked.num_seeds)]
+    missing = [trial for trial in wanted if trial not in ledger]
+    if missing:
+        plan, encoded = _frozen(recipe, pairs, missing, work, progress)
+        for name, seed in missing:
+            ledger.add(_fusion_trial(name, seed, plan, encoded, work))
+    for other in asked.others:
+        for seed in range(asked.num_seeds):
+            if (other.name, seed) not in ledger:
+                ledger.add(_whole_trial(other.model_copy(update={"seed": seed}), pairs, work, progress))
+    return ledger.trials
+
+
+class _Ledger:
+    """The trials so far, on disk after each."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._path, self._fingerprint = folder / TRIALS, fingerprint
+        self.trials: list[Trial] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            if kept["fingerprint"] != fingerprint:
+                raise ConfigError(
+                    f"--out {folder} holds a comparison of another recipe or other data. Name another folder."
+                )
+            self.trials = [Trial(**trial) for trial in kept["trials"]]
+
+    def __contains__(self, key: object) -> bool:
+        return key in {(trial.name, trial.seed) for trial in self.trials}
+
+    def add(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        entry = {"fingerprint": self._fingerprint, "trials": [asdict(trial) for trial in self.trials]}
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
+        partial.replace(self._path)
+
+
+def _frozen(
+    recipe: Recipe, pairs: Pairs, trials: Sequence[tuple[FusionName, int]], work: Path, progress: Progress
+) -> tuple[Plan, EncodedRows]:
+    """The encoders, each trained alone once, and what they give for every row."""
+    plan = set_up(recipe, pairs, work, progress).plan
+    path = work / f"{recipe.name}.comparison.state.safetensors"
+    run_stages(plan, state=RunState(""), path=path, only=("image", "text"))
+    path.unlink(missing_ok=True)
+    with_tokens = any(name == "cross_attention" for name, _ in trials)
+    return plan, encode_rows(plan, np.arange(len(pairs.records)), with_tokens=with_tokens)
+
+
+def _fusion_trial(name: FusionName, seed: int, plan: Plan, encoded: EncodedRows, work: Path) -> Trial:
+    recipe, trained = plan.recipe, plan.bench.network
+    stage = recipe.stages.fusion
+    assert stage is not None  # noqa: S101 - checked before the encoders were trained
+    torch.manual_seed(seed)
+    bench = Workbench(Network(trained.config.model_copy(update={"fusion": name})))
+    bench.network.encoders.load_state_dict(trained.encoders.state_dict())
+    bench.network.norms.load_state_dict(trained.norms.state_dict())
+    bench.to(plan.source.device)
+    own = replace(plan, bench=bench, recipe=recipe.model_copy(update={"seed": seed}))
+    plan.progress.log(f"{name}, seed {seed}")
+    job = fusion_job("fusion", stage, own, encoded)
+    path = work / f"{recipe.name}.{name}.state.safetensors"
+    began = perf_counter()
+    rows = plan.source.pairs.rows("train")
+    fit(job, bench, rows, seed=seed, state=RunState(""), path=path, progress=plan.progress)
+    seconds = perf_counter() - began
+    path.unlink()
+    trained_parameters = [parameter for parameters, _ in job.groups for parameter in parameters]
+    return Trial(name, seed, job.validate(bench.eval()), round(seconds, 1), _count(trained_parameters))
+
+
+def _whole_trial(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Trial:
+    """On the same rows: its own columns and splits are not looked at."""
+    progress.log(f"{recipe.name}, seed {recipe.seed}")
+    plan = set_up(recipe, pairs, work, progress).plan
+    path = work / f"{recipe.name}.comparison.state.safetensors"
+    began = perf_counter()
+    run_stages(plan, state=RunState(""), path=path)
+    seconds = perf_counter() - began
+    path.unlink(missing_ok=True)
+    return Trial(
+        recipe.name, recipe.seed, validate(plan), round(seconds, 1), _count(list(plan.bench.network.parameters()))
+    )
+
+
+def _count(parameters: Sequence[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
