@@ -54,7 +54,7 @@ class Stage(Config):
         "auto is bf16 on a CUDA card that has it, fp16 on another, and fp32 on a CPU.",
     )
     compile: bool = Field(
-        False, description="torch.compile for the image encoder's trained blocks. Costs minutes at the start."
+        False, description="torch.compile for the image encoder's trained blocks. It takes a minute at the start."
     )
     checkpointing: bool = Field(
         False,

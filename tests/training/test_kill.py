@@ -55,16 +55,19 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(folder: Path, out: str, *options: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, out: str, *options: str, processes: int) -> subprocess.Popen[bytes]:
+    (folder / "saving_always.py").write_text(COMMAND)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     return subprocess.Popen(
         [
-            sys.executable, "-c", COMMAND, "train", "recipe.toml", "--data", "pairs.csv",
-            "--out", out, "--work", f"work-{out}", *options,
+            sys.executable, *(torchrun if processes > 1 else []), "saving_always.py", "train", "recipe.toml",
+            "--data", "pairs.csv", "--out", out, "--work", f"work-{out}", *options,
         ],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,  # a group of their own, to be killed together
     )  # fmt: skip
 
 
@@ -75,25 +78,27 @@ def finish(process: subprocess.Popen[bytes]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_and_resumed_equals_an_unbroken_one(tmp_path: Path) -> None:
-    write_pairs(tmp_path, 150)
+@pytest.mark.parametrize(("processes", "attempts"), [(1, 2), (2, 1)])
+def test_a_run_killed_at_random_moments_and_resumed_equals_an_unbroken_one(
+    tmp_path: Path, processes: int, attempts: int
+) -> None:
+    write_pairs(tmp_path, 72)
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    began = time.monotonic()
-    whole = tmp_path / finish(start(tmp_path, "whole"))
-    seconds = time.monotonic() - began
+    whole = tmp_path / finish(start(tmp_path, "whole", processes=processes))
     state = tmp_path / "work-killed" / "tiny.state.safetensors"
     kills = 0
-    for _ in range(2):
-        process = start(tmp_path, "killed", *(["--resume"] if kills else []))
+    for _ in range(attempts):
+        process = start(tmp_path, "killed", *(["--resume"] if kills else []), processes=processes)
         before = state.stat().st_mtime_ns if state.exists() else 0
         while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
             time.sleep(0.01)
-        time.sleep(random.uniform(0, seconds / 8))
-        process.send_signal(signal.SIGKILL)
+        time.sleep(random.uniform(0, 2))  # of some 5 seconds of steps
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += state.exists()
         process.communicate()
-        kills += process.returncode == -signal.SIGKILL and state.exists()
     assert kills, "the run ended before it could be killed"
-    resumed = tmp_path / finish(start(tmp_path, "killed", "--resume"))
+    resumed = tmp_path / finish(start(tmp_path, "killed", "--resume", processes=processes))
     assert (resumed / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     history, expected = (json.loads((path / "metrics.json").read_text())["history"] for path in (resumed, whole))
     for entry in (*history, *expected):
