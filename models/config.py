@@ -202,6 +202,18 @@ class ClassificationHead(Config):
     multi_label: bool = False
 
 
+class RegressionHead(Config):
+    """One number, learnt in deviations of the training rows; with its uncertainty where that is asked for."""
+
+    kind: Literal["regression"] = "regression"
+    mean: float = Field(0.0, description="Of the training rows; training fills it in.")
+    std: float = Field(1.0, gt=0, description="Of the training rows; training fills it in.")
+    unit: str | None = Field(None, min_length=1, description="For people: EUR, cm.")
+    uncertainty: bool = Field(
+        False, description="Predict a standard deviation with each number (Gaussian likelihood)."
+    )
+
+
 class EmbeddingHead(Config):
     """A unit-norm vector in the space that every modality and their fusion share."""
 
@@ -219,12 +231,18 @@ class NetworkConfig(Config):
     fusion_linear: bool = Field(False, description="A linear layer D to D between the fusion and the heads.")
     fusion_dropout: float = Field(0.2, ge=0, lt=1)
     classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
+    targets: dict[str, RegressionHead] = Field(default_factory=dict, description="Heads that give a number.")
     embedding: EmbeddingHead = EmbeddingHead()
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that the network knows, in the order of its M axis."""
         return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    @property
+    def single_label_heads(self) -> tuple[str, ...]:
+        """The classification heads of which exactly one label holds."""
+        return tuple(name for name, head in self.classes.items() if not head.multi_label)
 
     @property
     def uses_tokens(self) -> bool:

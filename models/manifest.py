@@ -3,17 +3,19 @@
 Knows columns and files; decodes nothing."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.config import Config
 from models.errors import ManifestError
 from models.rows import Row, read_rows
 
+MAX_NUMBER = 3.4e38  # float32's bound
 SPLITS = ("train", "val", "test")
 SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
 
@@ -27,29 +29,61 @@ class Columns(Config):
         (), description="Texts; several columns, or a list in a cell, are several captions."
     )
     labels: tuple[str, ...] = Field((), description="One classification head each.")
+    multi_labels: tuple[str, ...] = Field(
+        (),
+        description="One head each, of which several labels may hold: a list in a cell, or labels between `|`. An "
+        "empty list, or `|` alone, says that none holds; an empty cell says nothing.",
+    )
+    targets: tuple[str, ...] = Field((), description="Numbers: one regression head each.")
     split: str | None = Field(None, description="train, val or test; without it, carved by group.")
     group: tuple[str, ...] = Field((), description="Rows that are equal in any of these never straddle a split.")
     metadata: tuple[str, ...] = Field((), description="Kept with a gallery item, not learnt.")
     missing: tuple[str, ...] = Field(("",), description='Cells that mean "no value". "NA" is an ordinary value.')
 
-    @field_validator("text", "labels", "group", "metadata", mode="before")
+    @field_validator("text", "labels", "multi_labels", "targets", "group", "metadata", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The columns that become heads, in the order of the network's."""
+        return (*self.labels, *self.multi_labels, *self.targets)
+
+    @model_validator(mode="after")
+    def _a_column_is_one_head(self) -> Self:
+        twice = sorted({name for name in self.heads if self.heads.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: stands twice in labels, multi_labels and targets; keep one")
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One row. `labels` holds only the cells that have a value; `split` is None until one is carved."""
+    """One row. `labels`, `label_sets` and `targets` hold only the cells that have a value.
+
+    label_sets: of each `multi_labels` column, the labels that hold, in the cell's order, each once.
+    split: None until one is carved.
+    """
 
     row: int
     id: str
     image: Path | None = None
     texts: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)
     split: str | None = None
     groups: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def has(self, head: str) -> bool:
+        """Whether the cell of a head has a value."""
+        return head in self.labels or head in self.label_sets or head in self.targets
+
+    def labels_of(self, head: str) -> tuple[str, ...]:
+        """The label, or the labels, that hold."""
+        return (self.labels[head],) if head in self.labels else self.label_sets.get(head, ())
 
 
 def read_manifest(path: Path, columns: Columns) -> list[Record]:
@@ -57,12 +91,12 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
 
     Raises:
         ManifestError: listing every fault with its file and row: no such column, missing image, equal ids,
-            unknown split, a row with no modality.
+            unknown split, a target that is no finite number, a row with no modality.
     """
     rows = read_rows(path)
     known = set().union(*(row.keys() for _, row in rows))
     single = [name for name in (columns.id, columns.image, columns.split) if name is not None]
-    wanted = {*single, *columns.text, *columns.labels, *columns.group, *columns.metadata}
+    wanted = {*single, *columns.text, *columns.heads, *columns.group, *columns.metadata}
     absent = sorted(wanted - known)
     if absent:
         there = ", ".join(sorted(map(str, known)))
@@ -83,6 +117,11 @@ def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[
             faults.append(f"{where}: no image at {row[columns.image or '']!r} (relative to the manifest).")
         if record.split is not None and record.split not in SPLITS:
             faults.append(f"{where}: split {record.split!r} is none of {', '.join(SPLITS)}.")
+        faults += [
+            f"{where}: {name} {row[name]!r} is no finite number. Write it as 1234.5, or leave it empty."
+            for name, value in record.targets.items()
+            if math.isnan(value)
+        ]
         if record.id in seen:
             faults.append(f"{where}: id {record.id!r} stands in row {seen[record.id]} too. Ids must be unique.")
         seen[record.id] = number
@@ -101,17 +140,37 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
 
     image, split, identity = (cell(name) for name in (columns.image, columns.split, columns.id))
     texts = [part for name in columns.text for part in _as_list(cell(name))]
-    cells = {name: cell(name) for name in columns.labels}
+    cells = {name: value for name in columns.heads if (value := cell(name)) is not None}
     return Record(
         row=number,
         id=str(number if identity is None else identity),
         image=None if image is None else folder / str(image),
         texts=tuple(str(part) for part in texts if str(part).strip()),
-        labels={name: str(value) for name, value in cells.items() if value is not None},
+        labels={name: str(cells[name]) for name in columns.labels if name in cells},
+        label_sets={
+            name: _label_set(cells[name], columns.missing) for name in columns.multi_labels if name in cells
+        },
+        targets={name: _number(cells[name]) for name in columns.targets if name in cells},
         split=None if split is None else SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
         groups=tuple(f"{name}={cell(name)}" for name in columns.group if cell(name) is not None),
         metadata={name: cell(name) for name in columns.metadata if cell(name) is not None},
     )
+
+
+def _label_set(value: Any, missing: Sequence[str]) -> tuple[str, ...]:
+    """The labels of a cell: a list of JSON or Parquet, or text with `|` between them."""
+    parts = value if isinstance(value, list) else str(value).split("|")
+    labels = [str(part).strip() for part in parts if part is not None]
+    return tuple(dict.fromkeys(label for label in labels if label and label not in missing))
+
+
+def _number(value: Any) -> float:
+    """The cell as a number that float32 can hold; NaN where it is none."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return math.nan
+    return number if abs(number) <= MAX_NUMBER else math.nan
 
 
 def _as_list(value: Any) -> list[Any]:

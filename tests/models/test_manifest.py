@@ -297,3 +297,60 @@ def test_equal_images_join_groups_that_have_nothing_else_in_common() -> None:
 def test_another_seed_carves_other_groups() -> None:
     records = [record(row) for row in range(50)]
     assert carve(records, seed=1) != carve(records, seed=2)
+
+
+def test_numbers_are_targets_and_an_empty_cell_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path, "name,price,size\na,1.5,-2e3\nb,, 7 \n")
+    records = read_manifest(path, Columns(text="name", targets=("price", "size")))
+    assert [record.targets for record in records] == [{"price": 1.5, "size": -2000}, {"size": 7}]
+
+
+def test_numbers_of_json_lines_are_as_they_are_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    path = write_lines(tmp_path, {"name": "a", "price": 3}, {"name": "b", "price": math.nan}, {"name": "c"})
+    records = read_manifest(path, Columns(text="name", targets="price"))
+    assert [record.targets for record in records] == [{"price": 3}, {}, {}]
+
+
+@pytest.mark.parametrize("cell", ["cheap", "1,5", "nan", "inf", "-Infinity", "1e39", "9" * 400])
+def test_a_cell_that_is_no_finite_number_is_told_with_its_row(tmp_path: Path, cell: str) -> None:
+    path = write_lines(tmp_path, {"name": "a", "price": 1}, {"name": "b", "price": cell})
+    assert faults(path, Columns(text="name", targets="price")) == [
+        f"pairs.jsonl:2: price {cell!r} is no finite number. Write it as 1234.5, or leave it empty."
+    ]
+
+
+@pytest.mark.parametrize("cell", [True, math.inf, [1], {"value": 1}])
+def test_neither_is_what_json_has_beside_numbers(tmp_path: Path, cell: object) -> None:
+    path = write_lines(tmp_path, {"name": "a", "price": cell})
+    (fault,) = faults(path, Columns(text="name", targets="price"))
+    assert "is no finite number" in fault
+
+
+def test_several_labels_stand_between_bars(tmp_path: Path) -> None:
+    path = write(tmp_path, "name,tags\na,new|sale\nb,old\nc,\nd,|\ne, a b | c;d ||new|new\n")
+    records = read_manifest(path, Columns(text="name", multi_labels="tags"))
+    assert [record.label_sets.get("tags") for record in records] == [
+        ("new", "sale"),
+        ("old",),
+        None,  # nothing is known
+        (),  # none holds
+        ("a b", "c;d", "new"),
+    ]
+    assert [record.labels for record in records] == [{}] * 5
+
+
+def test_several_labels_may_be_a_list(tmp_path: Path) -> None:
+    rows = [{"name": "a", "tags": cell} for cell in (["new", " sale "], [], None, "new|sale", ["a|b", None, 7])]
+    records = read_manifest(write_lines(tmp_path, *rows), Columns(text="name", multi_labels="tags"))
+    assert [record.label_sets.get("tags") for record in records] == [
+        ("new", "sale"),
+        (),
+        None,
+        ("new", "sale"),
+        ("a|b", "7"),
+    ]
+
+
+def test_a_column_is_one_head_at_most() -> None:
+    with pytest.raises(ConfigError, match=r"size: stands twice in labels, multi_labels and targets; keep one"):
+        Columns.parse({"labels": ["kind", "size"], "targets": "size"}, "x")
