@@ -1,6 +1,7 @@
 """Logits to probabilities that mean what they say, and to sets that hold the right label as often as asked.
 
 Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
+Spreads: Laves et al. 2020, "Well-Calibrated Regression Uncertainty in Medical Imaging".
 Prediction sets: Sadinle, Lei and Wasserman 2019, "Least Ambiguous Set-Valued Classifiers With Bounded Error
 Levels": one threshold for all classes, so a rare class may be covered less often.
 
@@ -66,10 +67,13 @@ class Conformity(Config):
 
 
 class Calibration(Config):
-    """By head and modality subset: temperatures, 1 where none was fitted; and what prediction sets need."""
+    """By head and modality subset: temperatures and spreads, 1 where unfitted; and what prediction sets need."""
 
     temperatures: dict[str, dict[str, float]] = Field(default_factory=dict)
     conformity: dict[str, dict[str, Conformity]] = Field(default_factory=dict)
+    spreads: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="What a predicted deviation is multiplied by."
+    )
 
     def probabilities(self, head: str, subset: str, logits_C: Floats, *, multi_label: bool = False) -> Floats:
         """Calibrated probabilities (C,) float32: softmax, or a sigmoid each for a multi-label head."""
@@ -79,6 +83,10 @@ class Calibration(Config):
         weights = np.exp(scaled - scaled.max())
         shares: Floats = (weights / weights.sum()).astype(np.float32)
         return shares
+
+    def deviation(self, head: str, subset: str, log_variance: float) -> float:
+        """The calibrated standard deviation of a number that was predicted with this log-variance."""
+        return self.spreads.get(head, {}).get(subset, 1.0) * math.exp(0.5 * log_variance)
 
     def conformity_of(self, head: str, subset: str) -> Conformity:
         """What the prediction sets of this head need where only the modalities of `subset` are given.

@@ -44,10 +44,14 @@ class Output:
 
     logits: head → (B, C) float32.
     embedding_BE: float32, unit norm.
+    values: head → (B,) float32, in deviations from the training rows' mean.
+    log_variances: head → (B,) float32, of those values, for the heads that predict their uncertainty.
     """
 
     logits: dict[str, Floats]
     embedding_BE: Floats
+    values: dict[str, Floats] = field(default_factory=dict)
+    log_variances: dict[str, Floats] = field(default_factory=dict)
 
 
 class Engine(Protocol):

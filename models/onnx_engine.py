@@ -54,8 +54,11 @@ class OnnxEngine:
         for name, tokens in encoded.tokens.items():
             inputs |= {f"tokens.{name}": tokens.values_BTD, f"valid.{name}": tokens.valid_BT}
         output = self._fuse.run(inputs)
-        embedding = output.pop("embedding")
-        return Output({name.removeprefix("logits."): value for name, value in output.items()}, embedding)
+
+        def by_head(kind: str) -> dict[str, Floats]:
+            return {name.removeprefix(kind): found for name, found in output.items() if name.startswith(kind)}
+
+        return Output(by_head("logits."), output["embedding"], by_head("value."), by_head("log_variance."))
 
 
 def _join(parts: list[dict[str, Floats]]) -> dict[str, Floats]:

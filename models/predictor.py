@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal, cast
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.batch import Example
 from models.calibration import subset_name
 from models.checkpoint import Checkpoint, CheckpointConfig
-from models.engine import Engine
+from models.engine import Engine, Output
 from models.errors import EngineError, InputError
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
@@ -24,17 +24,27 @@ Floats = NDArray[np.float32]
 EngineName = Literal["auto", "onnx", "torch"]
 
 
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number that a head gives, in the unit of its training data; `std` where it predicts its uncertainty."""
+
+    value: float
+    std: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What one item was found to be.
 
     scores: head → calibrated probabilities (C,) float32, in the order of the head's labels.
     embedding_E: float32, unit norm, of everything that was given.
+    values: head → its number, for the heads that give one.
     """
 
     modalities_used: tuple[str, ...]
     scores: Mapping[str, Floats]
     embedding_E: Floats
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +89,14 @@ class Predictor:
             scores = {
                 head: self._scores(head, subset_name(used), logits[row]) for head, logits in output.logits.items()
             }
-            predictions.append(Prediction(used, scores, output.embedding_BE[row]))
+            values = {head: self._value(head, subset_name(used), output, row) for head in output.values}
+            predictions.append(Prediction(used, scores, output.embedding_BE[row], values))
         return predictions, ForwardTimes(between - start, perf_counter() - between)
 
     @property
     def single_label_heads(self) -> tuple[str, ...]:
         """The heads of which exactly one label holds: those with prediction sets."""
-        return tuple(name for name, head in self.config.network.classes.items() if not head.multi_label)
+        return self.config.network.single_label_heads
 
     def check_coverage(self, modalities: Sequence[str]) -> None:
         """Tell before any work whether items with just these modalities can have prediction sets.
@@ -135,6 +146,14 @@ class Predictor:
     def _scores(self, head: str, subset: str, logits_C: Floats) -> Floats:
         multi_label = self.config.network.classes[head].multi_label
         return self.config.calibration.probabilities(head, subset, logits_C, multi_label=multi_label)
+
+    def _value(self, head: str, subset: str, output: Output, row: int) -> Value:
+        config = self.config.network.targets[head]
+        value = config.mean + config.std * float(output.values[head][row])
+        if not config.uncertainty:
+            return Value(value)
+        log_variance = float(output.log_variances[head][row])
+        return Value(value, config.std * self.config.calibration.deviation(head, subset, log_variance))
 
 
 def load_predictor(checkpoint: Checkpoint, *, engine: EngineName = "auto", num_threads: int = 1) -> Predictor:

@@ -58,7 +58,7 @@ class _Fuse(nn.Module):
             for place, (values, valid) in enumerate(zip(tokens[::2], tokens[1::2], strict=True))
         ]
         output = self.network.fuse(EncodedBatch(vectors, join_tokens(parts)), present)
-        return (output.embedding_BE, *output.logits.values())
+        return (output.embedding_BE, *(found for part in output.heads for found in part.values()))
 
 
 class _Lower(nn.Module):
@@ -111,7 +111,13 @@ def _fuse_graph(network: Network) -> tuple[onnx.ModelProto, tuple[str, ...], tup
             own = [f"tokens.{modality}", f"valid.{modality}"]
             axes |= {name: {0: "n", 1: f"length.{modality}"} for name in own}
             names += own
-    outputs = ("embedding", *(f"logits.{head}" for head in network.heads))
+    uncertain = [head for head, config in network.config.targets.items() if config.uncertainty]
+    outputs = (
+        "embedding",
+        *(f"logits.{head}" for head in network.heads),
+        *(f"value.{head}" for head in network.targets),
+        *(f"log_variance.{head}" for head in uncertain),
+    )
     axes |= {name: {0: "n"} for name in outputs}
     return _to_onnx(_Fuse(network), tuple(inputs), names, outputs, axes), tuple(names), outputs
 

@@ -13,14 +13,19 @@ from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder, build_text_encoder
 from models.nets.fusion import Tokens, build_fusion
-from models.nets.heads import ClassificationHead, EmbeddingHead
+from models.nets.heads import EmbeddingHead, HeadOutputs, build_heads, run_heads
 
 
 class Outputs(NamedTuple):
-    """Logits (B, C) by head, and unit-norm embeddings (B, E)."""
+    """What each head says, and unit-norm embeddings (B, E)."""
 
-    logits: dict[str, Tensor]
+    heads: HeadOutputs
     embedding_BE: Tensor
+
+    @property
+    def logits(self) -> dict[str, Tensor]:
+        """Logits (B, C) by classification head."""
+        return self.heads.logits
 
 
 class EncodedBatch(NamedTuple):
@@ -67,9 +72,7 @@ class Network(nn.Module):
         # The method's "attention": a layer without a bend, kept apart from the heads that follow it.
         self.linear = nn.Linear(config.width, config.width) if config.fusion_linear else nn.Identity()
         self.dropout = nn.Dropout(config.fusion_dropout)
-        self.heads = nn.ModuleDict(
-            {name: ClassificationHead(head, config.width) for name, head in config.classes.items()}
-        )
+        self.heads, self.targets = build_heads(config)
         self.embedding = EmbeddingHead(config.width, config.embedding.dimensions)
 
     def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Encoded:
@@ -87,7 +90,7 @@ class Network(nn.Module):
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
         tokens = () if encoded.tokens is None else (encoded.tokens,)
         fused_BD = self.dropout(self.linear(self.fusion(encoded.vectors_BMD, present_BM, *tokens)))
-        return Outputs({name: head(fused_BD) for name, head in self.heads.items()}, self.embedding(fused_BD))
+        return Outputs(run_heads(self.heads, self.targets, fused_BD), self.embedding(fused_BD))
 
     def gather(self, encoded: Mapping[str, Encoded], present_BM: Tensor) -> EncodedBatch:
         """Each modality's rows (n, …), in the batch's order, to their places in the batch; zeros elsewhere."""

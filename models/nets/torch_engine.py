@@ -59,9 +59,10 @@ class TorchEngine:
         with torch.inference_mode():
             moved = EncodedBatch(self._move(encoded.vectors_BMD), join_tokens(parts))
             output = self._network.fuse(moved, self._move(present_BM))
-        return Output(
-            {name: _floats(value) for name, value in output.logits.items()}, _floats(output.embedding_BE)
+        logits, values, log_variances = (
+            {name: _floats(found) for name, found in part.items()} for part in output.heads
         )
+        return Output(logits, _floats(output.embedding_BE), values, log_variances)
 
     def _encode(self, batch: Batch, modality: str) -> dict[str, NDArray[np.generic]]:
         inputs = {name: self._move(value) for name, value in batch.inputs[modality].items()}

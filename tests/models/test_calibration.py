@@ -170,3 +170,10 @@ def test_the_shipped_model_has_sets_of_every_head_from_every_subset() -> None:
             "text": 684,
             "image+text": 684,
         }
+
+
+def test_a_deviation_is_the_root_of_the_variance_times_what_was_fitted() -> None:
+    calibration = Calibration(spreads={"price": {"image": 1.5}})
+    assert calibration.deviation("price", "image", math.log(4)) == pytest.approx(3)
+    assert calibration.deviation("price", "text", math.log(4)) == pytest.approx(2)
+    assert Calibration().deviation("price", "text", 0.0) == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS
-from models.config import NetworkConfig
+from models.config import NetworkConfig, RegressionHead
 from models.engine import Encoded, Engine
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
@@ -116,10 +116,20 @@ def test_the_text_graph_equals_the_network_for_sizes_that_were_not_traced(
     np.testing.assert_allclose(found, expected.vector_nD.numpy(), rtol=0, atol=1e-4)
 
 
+TARGETS = {"weight": RegressionHead(), "price": RegressionHead(uncertainty=True)}
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"fusion": "add"}, {"text": None}, {"image": None}, {"classes": {}}],
-    ids=["add", "image alone", "text alone", "no classes"],
+    [
+        {"fusion": "add"},
+        {"text": None},
+        {"image": None},
+        {"classes": {}},
+        {"targets": TARGETS},
+        {"classes": {}, "targets": TARGETS},
+    ],
+    ids=["add", "image alone", "text alone", "no classes", "numbers too", "numbers alone"],
 )
 def test_other_networks_give_the_same_on_both_engines(changes: dict[str, object]) -> None:
     from models.nets.torch_engine import TorchEngine
@@ -142,6 +152,12 @@ def test_other_networks_give_the_same_on_both_engines(changes: dict[str, object]
     assert list(one.logits) == list(other.logits) == list(config.classes)
     for head in one.logits:
         np.testing.assert_allclose(one.logits[head], other.logits[head], rtol=0, atol=1e-4)
+    assert list(one.values) == list(other.values) == list(config.targets)
+    assert list(one.log_variances) == list(other.log_variances) == [head for head in one.values if head == "price"]
+    for found, expected in ((one.values, other.values), (one.log_variances, other.log_variances)):
+        for head, values_B in found.items():
+            assert values_B.shape == (3,)
+            np.testing.assert_allclose(values_B, expected[head], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [32, 64, 100, 128, 224])
