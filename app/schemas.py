@@ -7,8 +7,13 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from app.served import Answer, Model
-from models.config import ClassificationHead
+from models.config import ClassificationHead, RegressionHead
+from models.predictor import Value
 from retrieval.gallery import Item, Match
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class ModelRef(BaseModel):
@@ -28,6 +33,26 @@ class ScoredLabel(BaseModel):
 
     label: str
     score: float = Field(ge=0, le=1)
+
+
+class PredictedValue(BaseModel):
+    """A number that a head predicts."""
+
+    value: float
+    std: float | None = Field(
+        None, exclude_if=_is_none, description="Calibrated standard deviation, where the head predicts its own."
+    )
+    unit: str | None = Field(None, exclude_if=_is_none, description="Where the recipe named one.")
+
+    @classmethod
+    def of(cls, found: Value, head: RegressionHead) -> Self:
+        """The number `found` that `head` gave, to the six digits that float32 has."""
+        std = None if found.std is None else _six_digits(found.std)
+        return cls(value=_six_digits(found.value), std=std, unit=head.unit)
+
+
+def _six_digits(number: float) -> float:
+    return float(f"{number:.6g}")
 
 
 class ItemResponse(BaseModel):
@@ -72,10 +97,6 @@ def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
     }
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class PredictResponse(BaseModel):
     """What a model found in one item."""
 
@@ -91,6 +112,11 @@ class PredictResponse(BaseModel):
         description="For each head of a single label, the labels that it may be, the most probable first: of all "
         "such sets, a share of at least `coverage` holds the right one. Left out where none were asked for.",
     )
+    values: dict[str, PredictedValue] | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="Numbers by head; left out where the model has no head that gives one.",
+    )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
 
@@ -103,16 +129,16 @@ class PredictResponse(BaseModel):
         Raises:
             InputError: a coverage that the model has no prediction sets for.
         """
-        predictor = answer.model.predictor
-        heads = predictor.config.network.classes
+        predictor, prediction = answer.model.predictor, answer.prediction
+        heads, targets = predictor.config.network.classes, predictor.config.network.targets
+        values = {name: PredictedValue.of(found, targets[name]) for name, found in prediction.values.items()}
         return cls(
             model=ModelRef.of(answer.model),
-            modalities_used=list(answer.prediction.modalities_used),
-            classes={
-                name: _best(heads[name], scores, num_labels) for name, scores in answer.prediction.scores.items()
-            },
+            modalities_used=list(prediction.modalities_used),
+            classes={name: _best(heads[name], scores, num_labels) for name, scores in prediction.scores.items()},
             coverage=coverage,
-            prediction_sets=None if coverage is None else predictor.prediction_sets(answer.prediction, coverage),
+            prediction_sets=None if coverage is None else predictor.prediction_sets(prediction, coverage),
+            values=values or None,
             matches=[MatchResponse.of(match, answer.model.name, root_path) for match in answer.matches],
             request_id=request_id,
         )
@@ -199,6 +225,21 @@ class HeadResponse(BaseModel):
     multi_label: bool
 
 
+class ValueHeadResponse(BaseModel):
+    """A head that gives a number."""
+
+    mean: float = Field(description="Of the rows that the model was trained on.")
+    std: float = Field(description="Of the same rows.")
+    uncertainty: bool = Field(description="Whether a standard deviation comes with each number.")
+    unit: str | None = Field(None, exclude_if=_is_none, description="Where the recipe named one.")
+
+    @classmethod
+    def of(cls, head: RegressionHead) -> Self:
+        """A description of `head`."""
+        mean, std = _six_digits(head.mean), _six_digits(head.std)
+        return cls(mean=mean, std=std, uncertainty=head.uncertainty, unit=head.unit)
+
+
 class GalleryResponse(BaseModel):
     """A model's gallery."""
 
@@ -215,6 +256,9 @@ class ModelResponse(BaseModel):
     default: bool
     modalities: list[str]
     heads: dict[str, HeadResponse]
+    values: dict[str, ValueHeadResponse] | None = Field(
+        None, exclude_if=_is_none, description="Left out where no head gives a number."
+    )
     dimensions: int = Field(description="Length of an embedding.")
     embedding_id: str
     engine: str
@@ -234,6 +278,7 @@ class ModelResponse(BaseModel):
                 name: HeadResponse(labels=list(head.labels), multi_label=head.multi_label)
                 for name, head in config.network.classes.items()
             },
+            values={name: ValueHeadResponse.of(head) for name, head in config.network.targets.items()} or None,
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,
             engine=model.predictor.engine.name,
