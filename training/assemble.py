@@ -114,8 +114,9 @@ def write_gallery(
         Item(
             id=record.id,
             text=record.texts[0] if record.texts else "",
-            labels=dict(record.labels),
-            metadata=dict(record.metadata),
+            labels={**record.labels, **{head: list(labels) for head, labels in record.label_sets.items()}},
+            # A number is compared, not named: filters reach it as metadata.
+            metadata={**record.targets, **record.metadata},
             has_image=record.image is not None,
         )
         for record in records

@@ -19,6 +19,7 @@ from training.cache import LowerCache
 from training.data import Pairs, Rows
 from training.recipe import Augmentation
 from training.text_cache import StateCache
+from training.truth import Truth
 
 Ids = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -41,14 +42,14 @@ class EncoderInputs:
 class BatchSource:
     """Assembles batches from the caches of the encoders' lower halves, or from token ids where text has none.
 
-    What it gives is on `device`. present_NM: bool; labels_NH: int64, -1 where unlabelled.
+    What it gives is on `device`. present_NM: bool; truth: of all rows; labels_NH: the labels of it.
     """
 
     def __init__(
         self,
         pairs: Pairs,
         modalities: tuple[str, ...],
-        labels_NH: NDArray[np.int64],
+        truth: Truth | NDArray[np.int64],
         cache: LowerCache | None,
         captions: Sequence[Sequence[Ids]],
         states: StateCache | None = None,
@@ -60,7 +61,8 @@ class BatchSource:
         self.captions = captions
         self.states = states
         self.device = device
-        self.labels_NH = torch.from_numpy(labels_NH).to(device)
+        self.truth = (truth if isinstance(truth, Truth) else Truth.of_labels(truth)).to(device)
+        self.labels_NH = self.truth.labels_NH
         self.has = {
             "image": pairs.image_of_N >= 0,
             "text": np.array([bool(part) for part in captions], dtype=bool),
@@ -86,7 +88,7 @@ class BatchSource:
     def augmented(
         self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
     ) -> EncoderInputs:
-        """A random caption and mirroring for each row; maps, or pixels, and subwords augmented."""
+        """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented."""
         picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
         num_variants = 1 if self.cache is None else len(self.cache.maps_VICHW)
         image = self._images(rows, (picks[0] % num_variants).astype(np.intp))

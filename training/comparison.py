@@ -21,8 +21,9 @@ from training.encoded_rows import EncodedRows
 from training.loop import Progress, fit
 from training.recipe import Recipe
 from training.setup import set_up
-from training.stages import Plan, Workbench, encode_rows, fusion_job, run_stages, validate
+from training.stages import Plan, encode_rows, fusion_job, run_stages, validate
 from training.state import RunState
+from training.workbench import Workbench
 
 TRIALS = "trials.json"
 
@@ -117,7 +118,7 @@ def _fusion_trial(name: FusionName, seed: int, plan: Plan, encoded: EncodedRows,
     stage = recipe.stages.fusion
     assert stage is not None  # noqa: S101 - checked before the encoders were trained
     torch.manual_seed(seed)
-    bench = Workbench(Network(trained.config.model_copy(update={"fusion": name})))
+    bench = Workbench(Network(trained.config.model_copy(update={"fusion": name})), recipe.objective)
     bench.network.encoders.load_state_dict(trained.encoders.state_dict())
     bench.network.norms.load_state_dict(trained.norms.state_dict())
     bench.to(plan.source.device)

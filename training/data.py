@@ -110,16 +110,16 @@ def prepare_pixels(images: Iterable[Path], preprocessing: Preprocessing) -> NDAr
 
 
 def label_vocabularies(pairs: Pairs, heads: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The labels of each head that occur in train, sorted.
+    """The labels of each head that occur in train, sorted; a head's cells hold one label each, or several.
 
     Raises:
         ManifestError: if a head has fewer than two of them.
     """
     train = [pairs.records[row] for row in pairs.rows("train")]
-    found = {head: tuple(sorted({r.labels[head] for r in train if head in r.labels})) for head in heads}
+    found = {head: tuple(sorted({label for r in train for label in r.labels_of(head)})) for head in heads}
     faults = [
         f"{pairs.path.name}: column {head!r} has {len(labels)} label(s) in train; a head needs two or more. "
-        "Remove it from data.columns.labels."
+        "Remove it from data.columns."
         for head, labels in found.items()
         if len(labels) < 2
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Example
-from models.calibration import Calibration, Conformity, subset_name
+from models.calibration import subset_name
 from models.checkpoint import CheckpointConfig
 from models.decode import decode_image
 from models.engine import Output
@@ -25,8 +25,17 @@ from training.data import UNLABELLED
 from training.encode import subsets
 from training.loop import Progress
 from training.matching import matching
-from training.metrics import accuracy, calibration_error, calibration_floor, coverage
+from training.metrics import (
+    accuracy,
+    calibration_error,
+    calibration_floor,
+    coverage,
+    interval_coverage,
+    label_set_figures,
+    regression_figures,
+)
 from training.outputs import Captions, SubsetOutput
+from training.truth import label_matrix, target_values
 
 BATCH = 8
 CAPTION_BATCH = 32
@@ -79,10 +88,16 @@ def _captions(predictor: Predictor, records: Sequence[Record], progress: Progres
 
 
 def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> SubsetOutput:
+    def by_head(kind: str) -> dict[str, Floats]:
+        parts = [getattr(output, kind) for output in outputs]
+        return {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
+
     return SubsetOutput(
         np.concatenate(rows),
-        {head: np.concatenate([output.logits[head] for output in outputs]) for head in outputs[0].logits},
+        by_head("logits"),
         np.concatenate([output.embedding_BE for output in outputs]),
+        values=by_head("values"),
+        log_variances=by_head("log_variances"),
     )
 
 
@@ -98,84 +113,104 @@ def prepare(predictor: Predictor, record: Record) -> Example:
         raise ManifestError([f"row {record.row}: {error}"]) from error
 
 
-def fit_calibration(
-    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
-) -> Calibration:
-    """Fit each head and subset on these (validation) records.
-
-    The temperature is the one that makes the labels likeliest; the probabilities that it gives them are what
-    prediction sets need.
-    """
-    grid = np.geomspace(0.2, 5.0, 161)
-    temperatures: dict[str, dict[str, float]] = {}
-    for subset, output in outputs.items():
-        for head, logits_nC in output.logits.items():
-            labels_n = head_labels(records, output.rows, head, config)
-            known_n = labels_n != UNLABELLED
-            if known_n.any():
-                losses = [_negative_log_likelihood(logits_nC[known_n] / t, labels_n[known_n]) for t in grid]
-                temperatures.setdefault(head, {})[subset] = round(float(grid[int(np.argmin(losses))]), 4)
-    scaled = config.model_copy(update={"calibration": Calibration(temperatures=temperatures)})
-    return Calibration(temperatures=temperatures, conformity=fit_conformity(outputs, records, scaled))
-
-
-def fit_conformity(
-    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
-) -> dict[str, dict[str, Conformity]]:
-    """By head of a single label and subset, how probable the model finds the labels of these records.
-
-    A label that the model does not know has probability 0: only the set of all labels is honest about it.
-    """
-    conformity: dict[str, dict[str, Conformity]] = {}
-    for subset, output in outputs.items():
-        for head in output.logits:
-            scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
-            if len(labels_n) and not config.network.classes[head].multi_label:
-                probabilities_n = np.where(
-                    labels_n == UNLABELLED, 0.0, scores_nC[np.arange(len(labels_n)), labels_n]
-                )
-                conformity.setdefault(head, {})[subset] = Conformity.fit(probabilities_n)
-    return conformity
-
-
 def measure(
     outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
 ) -> dict[str, dict[str, Any]]:
-    """Figures by subset: for each head accuracy, calibration, coverage; under the pair, retrieval both ways."""
+    """Figures by subset and head; under the pair, retrieval both ways. A head without a labelled row is left out.
+
+    Of one label: accuracy, calibration, coverage. Of several: mean average precision, F1. Of numbers: errors, R².
+    """
     figures: dict[str, dict[str, Any]] = {}
     for subset, output in outputs.items():
         figures[subset] = {}
         for head in output.logits:
-            scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
-            if len(labels_n):
-                confidence_n, hits_n = scores_nC.max(1), scores_nC.argmax(1) == labels_n
-                figures[subset][head] = {
-                    **accuracy(scores_nC, labels_n),
-                    "ece": calibration_error(confidence_n, hits_n),
-                    "ece_floor": calibration_floor(confidence_n),
-                }
-                if subset in config.calibration.conformity.get(head, {}):  # an older checkpoint has none
-                    chosen = [
-                        config.calibration.prediction_set(head, subset, scores_C, COVERAGE)
-                        for scores_C in scores_nC
-                    ]
-                    figures[subset][head]["coverage_90"] = coverage(chosen, labels_n)
+            several = config.network.classes[head].multi_label
+            found = (_set_figures if several else _class_figures)(output, subset, head, records, config)
+            figures[subset] |= {head: found} if found else {}
+        for head in output.values:
+            found = _value_figures(output, subset, head, records, config)
+            figures[subset] |= {head: found} if found else {}
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
         figures["image+text"]["retrieval"] = matching(outputs, records)
     return figures
 
 
+def _class_figures(
+    output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, Any]:
+    scores_nC, labels_n = labelled_scores(output, subset, head, records, config)
+    if not len(labels_n):
+        return {}
+    confidence_n, hits_n = scores_nC.max(1), scores_nC.argmax(1) == labels_n
+    figures: dict[str, Any] = {
+        **accuracy(scores_nC, labels_n),
+        "ece": calibration_error(confidence_n, hits_n),
+        "ece_floor": calibration_floor(confidence_n),
+    }
+    if subset in config.calibration.conformity.get(head, {}):  # an older checkpoint has none
+        chosen = [config.calibration.prediction_set(head, subset, scores_C, COVERAGE) for scores_C in scores_nC]
+        figures["coverage_90"] = coverage(chosen, labels_n)
+    return figures
+
+
+def _set_figures(
+    output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, Any]:
+    labels = config.network.classes[head].labels
+    rows = [place for place, row in enumerate(output.rows) if head in records[row].label_sets]
+    known = [records[output.rows[place]] for place in rows]
+    if not known:
+        return {}
+    scores = [
+        config.calibration.probabilities(head, subset, output.logits[head][place], multi_label=True)
+        for place in rows
+    ]
+    unknown = sum(label not in labels for record in known for label in record.label_sets[head])
+    return label_set_figures(np.array(scores), label_matrix(known, head, labels) == 1, num_unknown=unknown)
+
+
+def _value_figures(
+    output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, Any]:
+    values_n, stds_n, truth_n = labelled_values(output, subset, head, records, config)
+    if not len(truth_n):
+        return {}
+    figures: dict[str, Any] = regression_figures(values_n, truth_n)
+    if head in output.log_variances:
+        figures["coverage_90"] = interval_coverage(values_n, stds_n, truth_n)
+    return figures
+
+
+def labelled_values(
+    output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Values (n,), their calibrated deviations and the truth of the rows with a number, in its unit.
+
+    The deviations are 0 where the head predicts none.
+    """
+    part = config.network.targets[head]
+    truth_n = target_values([records[row] for row in output.rows], head)
+    known_n = ~np.isnan(truth_n)
+    values_n = part.mean + part.std * output.values[head][known_n].astype(np.float64)
+    stds_n = np.zeros_like(values_n)
+    if head in output.log_variances:
+        log_variances_n = output.log_variances[head][known_n]
+        stds_n = part.std * np.array(
+            [config.calibration.deviation(head, subset, float(s)) for s in log_variances_n]
+        )
+    return values_n, stds_n, truth_n[known_n]
+
+
 def labelled_scores(
     output: SubsetOutput, subset: str, head: str, records: Sequence[Record], config: CheckpointConfig
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Calibrated scores (n, C) and labels (n,) of the rows with a cell; a label unknown to the model is -1."""
+    """Calibrated scores (n, C) and labels (n,) of the rows with a cell; a label unknown to the model is -1.
+
+    Of a head of several labels no row has one label: n is 0.
+    """
     filled = np.array([head in records[row].labels for row in output.rows], dtype=bool)
     labels_n = head_labels(records, output.rows, head, config)[filled]
-    multi_label = config.network.classes[head].multi_label
-    scores = [
-        config.calibration.probabilities(head, subset, logits, multi_label=multi_label)
-        for logits in output.logits[head][filled]
-    ]
+    scores = [config.calibration.probabilities(head, subset, logits) for logits in output.logits[head][filled]]
     return np.array(scores, dtype=np.float32).reshape(len(labels_n), output.logits[head].shape[1]), labels_n
 
 
@@ -185,9 +220,3 @@ def head_labels(
     """Class numbers (n,) of the rows' cells; -1 for an empty cell or a label that the model does not know."""
     number = {label: i for i, label in enumerate(config.network.classes[head].labels)}
     return np.array([number.get(records[row].labels.get(head, ""), UNLABELLED) for row in rows], dtype=np.int64)
-
-
-def _negative_log_likelihood(logits_nC: NDArray[np.floating], labels_n: NDArray[np.int64]) -> float:
-    shifted = logits_nC.astype(np.float64) - logits_nC.max(1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(1))
-    return float((log_total - shifted[np.arange(len(labels_n)), labels_n]).mean())

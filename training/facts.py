@@ -51,11 +51,11 @@ def _missing(pairs: Pairs, network: NetworkConfig) -> dict[str, dict[str, int]]:
         records = [pairs.records[row] for row in pairs.rows(split)]
         for name, test in lacks.items():
             found.setdefault(name, {})[split] = sum(map(test, records))
-        for head in network.classes:
-            found.setdefault(head, {})[split] = sum(head not in record.labels for record in records)
+        for head in (*network.classes, *network.targets):
+            found.setdefault(head, {})[split] = sum(not record.has(head) for record in records)
     return {name: counts for name, counts in found.items() if any(counts.values())}
 
 
 def _rare(train: Sequence[Record], head: str, labels: Sequence[str]) -> int:
-    counts = Counter(record.labels[head] for record in train if head in record.labels)
+    counts = Counter(label for record in train for label in record.labels_of(head))
     return sum(counts[label] < RARE_ROWS for label in labels)

@@ -9,6 +9,11 @@ from training.distributed import Loss
 from training.recipe import Stage
 
 
+def nothing_learned(_module: nn.Module) -> dict[str, float]:
+    """No task's weight is learnt."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One stage, ready to be optimised.
@@ -16,6 +21,7 @@ class Job:
     groups: parameters with their peak learning rate.
     loss: of a batch of row numbers, with the step's generator; a mean over the rows.
     validate: figures on the averaged weights, after each epoch; higher is better.
+    learned: by task, the factor of its loss after each epoch, where that is learnt.
     """
 
     name: str
@@ -23,3 +29,4 @@ class Job:
     groups: list[tuple[list[nn.Parameter], float]]
     loss: Loss
     validate: Callable[[nn.Module], dict[str, float]]
+    learned: Callable[[nn.Module], dict[str, float]] = nothing_learned

@@ -22,6 +22,7 @@ from training.job import Job
 from training.schedule import Schedule
 from training.state import RunState, Weights, save_state
 
+TASK_WEIGHTS = "task_weights"  # what an epoch's entry calls the factors that are learnt
 SAVE_INTERVAL_S = 30.0  # what a kill loses at most; a state is some 150 MB
 
 
@@ -148,6 +149,7 @@ def _weights(job: Job, module: nn.Module) -> Weights:
 def _end_epoch(job: Job, weights: Weights, state: RunState, seconds: float) -> None:
     """Judge the average, note the epoch in the history, and keep the average if it is the best so far."""
     figures: dict[str, float] = {}
+    learned = job.learned(weights.average.module)
     better = False
     if distributed.is_first():  # the others wait in their next exchange
         weights.average.module.eval()
@@ -163,6 +165,7 @@ def _end_epoch(job: Job, weights: Weights, state: RunState, seconds: float) -> N
             "seconds": round(seconds, 1),
             "loss": float(np.mean(state.losses)),
             **figures,
+            **({TASK_WEIGHTS: learned} if learned else {}),
         }
     )
     state.epoch, state.step, state.losses = state.epoch + 1, 0, []
@@ -196,11 +199,17 @@ def _tell_step(scalars: Scalars, job: Job, schedule: Schedule, state: RunState, 
 
 def _tell_epoch(scalars: Scalars, progress: Progress, job: Job, schedule: Schedule, state: RunState) -> None:
     entry = state.history[-1]
-    figures = {name: value for name, value in entry.items() if name not in ("stage", "epoch", "seconds", "loss")}
-    for name, value in figures.items():
-        scalars(f"{job.name}/val/{name}", value, state.epoch * schedule.steps)
+    known = ("stage", "epoch", "seconds", "loss", TASK_WEIGHTS)
+    figures = {name: value for name, value in entry.items() if name not in known}
+    learned: dict[str, float] = entry.get(TASK_WEIGHTS, {})
+    for kind, values in (("val", figures), ("weight", learned)):
+        for name, value in values.items():
+            scalars(f"{job.name}/{kind}/{name}", value, state.epoch * schedule.steps)
     shown = "  ".join(f"{name} {value:.3f}" for name, value in _summary(figures).items())
     progress.log(f"{job.name} {state.epoch}/{job.stage.epochs}  loss {entry['loss']:.3f}  {shown}")
+    if learned:
+        told = "  ".join(f"{task} {factor:.2f}" for task, factor in learned.items())
+        progress.log(f"{job.name} {state.epoch}/{job.stage.epochs}  weights {told}")
     if _has_lost_patience(job, state):
         progress.log(f"{job.name}: no better for {job.stage.patience} epoch(s); back to epoch {state.best_epoch}")
 

@@ -1,4 +1,4 @@
-"""Figures: accuracy and its differences, confusion, calibration error, retrieval. Arrays in, numbers out.
+"""Figures: accuracy and its differences, calibration, label sets, numbers, retrieval. Arrays in, numbers out.
 
 # N rows, C classes, Q queries, G gallery rows"""
 
@@ -14,6 +14,7 @@ NUM_BINS = 10
 RANKS = (1, 5, 10)
 NEIGHBOURS = 5
 ROUNDS = 1_000
+Z90 = 1.6449  # deviations of a Gaussian on each side of its mean that hold 90 %
 
 
 def accuracy(scores_NC: Floats, labels_N: Ints) -> dict[str, float]:
@@ -112,3 +113,52 @@ def retrieval(queries_QE: Floats, gallery_GE: Floats, relevant: Sequence[Ints]) 
         "queries": len(ranks),
         "gallery": len(gallery_GE),
     }
+
+
+def average_precision(scores_N: Floats, hits_N: NDArray[np.bool_]) -> float:
+    """Mean over the hits of the share of hits among the rows that score as high or higher. At least one hit.
+
+    Without equal scores that is the area under the precision-recall curve, as a sum over its steps.
+    """
+    ascending_N, of_hits_H = np.sort(scores_N), np.sort(scores_N[hits_N])
+    as_high_H = len(scores_N) - np.searchsorted(ascending_N, of_hits_H, side="left")
+    hits_as_high_H = len(of_hits_H) - np.searchsorted(of_hits_H, of_hits_H, side="left")
+    return float((hits_as_high_H / as_high_H).mean())
+
+
+def label_set_figures(
+    scores_NC: Floats, truth_NC: NDArray[np.bool_], *, num_unknown: int = 0, threshold: float = 0.5
+) -> dict[str, float]:
+    """Mean average precision over the labels that hold somewhere (left out where none does), and micro-F1.
+
+    Args:
+        scores_NC: probabilities.
+        truth_NC: which labels hold.
+        num_unknown: labels that hold and that the model does not know: misses, for F1.
+        threshold: from which score on a label is said to hold.
+    """
+    said_NC = scores_NC >= threshold
+    right = int((said_NC & truth_NC).sum())
+    named, holding = int(said_NC.sum()), int(truth_NC.sum()) + num_unknown
+    figures = {"f1": 2 * right / (named + holding) if named + holding else 1.0, "count": len(scores_NC)}
+    occurring = np.flatnonzero(truth_NC.any(0))
+    if len(occurring):
+        precisions = [average_precision(scores_NC[:, label], truth_NC[:, label]) for label in occurring]
+        figures = {"map": float(np.mean(precisions)), **figures}
+    return figures
+
+
+def regression_figures(values_N: Floats, truth_N: Floats) -> dict[str, float]:
+    """Mean absolute and root mean squared error, and R², the variance explained (not of equal numbers)."""
+    errors_N = values_N.astype(np.float64) - truth_N
+    figures = {"mae": float(np.abs(errors_N).mean()), "rmse": float(np.sqrt((errors_N**2).mean()))}
+    variance = float(truth_N.astype(np.float64).var())
+    if variance > 0:
+        figures["r2"] = 1 - figures["rmse"] ** 2 / variance
+    return {**figures, "count": len(values_N)}
+
+
+def interval_coverage(values_N: Floats, stds_N: Floats, truth_N: Floats) -> dict[str, float]:
+    """Share of rows within the central 90 % of a Gaussian around the value, and that interval's mean width."""
+    within_N = np.abs(truth_N - values_N) <= Z90 * stds_N
+    return {"covered": float(within_N.mean()), "mean_width": float(2 * Z90 * stds_N.mean())}

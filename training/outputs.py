@@ -3,7 +3,7 @@
 # n records of a subset, q captions, C classes, E embedding dimensions"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +25,22 @@ class SubsetOutput:
 
     rows: indices (n,) of the records that have them all.
     logits: head → (n, C). embedding_nE: unit norm.
-    captions: of text alone, where some record has several: `logits` and `embedding_nE` are of the first.
+    captions: of text alone, where some record has several: all else is of the first.
+    values, log_variances: head → (n,), in deviations from the training rows' mean.
     """
 
     rows: NDArray[np.intp]
     logits: Mapping[str, Floats]
     embedding_nE: Floats
     captions: Captions | None = None
+    values: Mapping[str, Floats] = field(default_factory=dict)
+    log_variances: Mapping[str, Floats] = field(default_factory=dict)
 
     def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
         """The same for some of its rows, in order, without captions."""
         places = np.searchsorted(self.rows, rows)
-        logits = {head: found[places] for head, found in self.logits.items()}
-        return SubsetOutput(rows, logits, self.embedding_nE[places])
+        logits, values, log_variances = (
+            {head: found[places] for head, found in part.items()}
+            for part in (self.logits, self.values, self.log_variances)
+        )
+        return SubsetOutput(rows, logits, self.embedding_nE[places], None, values, log_variances)

@@ -96,10 +96,26 @@ Weight = Annotated[float, Field(ge=0)]
 class Objective(Config):
     """The weighted sum that is minimised."""
 
-    heads: dict[str, Weight] = Field(default_factory=dict, description="Weight by label column; 1 if absent.")
+    heads: dict[str, Weight] = Field(
+        default_factory=dict, description="Weight by column of labels or targets; 1 if absent."
+    )
     subsets: dict[str, Weight] = Field(default_factory=dict, description="Weight by subset, e.g. image+text; 1.")
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    contrastive: float = Field(1.0, ge=0, description="Between modalities: InfoNCE, both ways.")
+    label_smoothing: float = Field(0.05, ge=0, lt=1, description="Of heads of a single label.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="balanced: rare labels weigh as much as frequent ones, within a factor of 10. The scores are "
+        "then those of data where all labels are about as frequent.",
+    )
+    weighting: Literal["fixed", "uncertainty"] = Field(
+        "fixed",
+        description="uncertainty: each task learns a factor beside its weight (Kendall, Gal and Cipolla 2018).",
+    )
+    contrastive_kind: Literal["infonce", "sigmoid"] = Field(
+        "infonce",
+        description="infonce: find the partner among the batch (CLIP). sigmoid: tell of each pair whether it "
+        "belongs together (SigLIP). Rows of an equal text or image are no negatives in either.",
+    )
+    contrastive: float = Field(1.0, ge=0, description="Between modalities, both ways.")
     contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
 
 
@@ -140,7 +156,7 @@ class ReportRecipe(Config):
 
 
 class Recipe(Config):
-    """A whole training run. The classes of `network` are filled from the manifest's label columns."""
+    """A whole training run. The heads of `network` are filled from the manifest's columns."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     seed: int = 0
@@ -165,8 +181,13 @@ class Recipe(Config):
             if getattr(self.stages, name) is not None and not column:
                 raise ValueError(f"stages.{name} has no data.columns.{name} to train on")
         for head in self.objective.heads:
-            if head not in self.data.columns.labels:
-                raise ValueError(f"objective.heads.{head} is not one of data.columns.labels")
+            if head not in self.data.columns.heads:
+                raise ValueError(
+                    f"objective.heads.{head} is not one of data.columns.labels, multi_labels, targets"
+                )
+        for head in self.network.targets:
+            if head not in self.data.columns.targets:
+                raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
         return self
 
 

@@ -11,9 +11,10 @@ from models.errors import ConfigError, ManifestError
 from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
 from training import assemble, distributed, report
+from training.calibrate import fit_calibration
 from training.curves import Scalars, curves
-from training.data import Pairs, check_images, label_vocabularies, load_pairs
-from training.evaluate import fit_calibration, measure, run_subsets
+from training.data import Pairs, check_images, load_pairs
+from training.evaluate import measure, run_subsets
 from training.facts import describe
 from training.gain import fusion_gain
 from training.loop import Progress
@@ -22,6 +23,7 @@ from training.setup import Setup, set_up
 from training.stages import run_stages
 from training.state import RunState, load_module, read_state
 from training.trust import fit_trust
+from training.truth import find_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,16 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
 
     Raises:
         ManifestError: with every fault that training would meet.
+        ConfigError: an encoder that is to be trained alone, and nothing that it could learn.
     """
+    alone = [name for name in ("image", "text") if getattr(recipe.stages, name) is not None]
+    if alone and not recipe.data.columns.heads:
+        raise ConfigError(
+            f"stages.{alone[0]} trains an encoder alone, with labels or targets, and data.columns names none. "
+            "Remove the stage."
+        )
     pairs = read(recipe, data)
-    label_vocabularies(pairs, recipe.data.columns.labels)
+    find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
     if recipe.preprocessing.image is not None:

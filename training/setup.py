@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from models.config import ClassificationHead, MiniLmTextEncoder, NetworkConfig
+from models.config import MiniLmTextEncoder, NetworkConfig
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.encoders.text import TransformerTextEncoder
 from models.nets.network import Network
@@ -17,16 +17,19 @@ from models.preprocess.text import UNKNOWN
 from training import distributed
 from training.batches import BatchSource, Ids
 from training.cache import LowerCache, open_lower_cache
-from training.data import Pairs, label_numbers, label_vocabularies, prepare_pixels, prepare_texts
+from training.data import Pairs, prepare_pixels, prepare_texts
 from training.loop import Progress
 from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
-from training.stages import Plan, Workbench
+from training.stages import Plan
 from training.text_cache import StateCache, open_state_cache
 from training.tokenizer import train_tokenizer
+from training.truth import Truth, class_balance, find_heads
+from training.workbench import Workbench
 
 STATISTICS_IMAGES = 1_024  # enough for a mean and a deviation of each feature
 _STATISTICS_BATCH = 64
+MAX_CLASS_WEIGHT = 10.0  # a label of a handful of rows must not decide every step that it is in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +61,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     torch.manual_seed(recipe.seed)
     tokenizer = _tokenizer(recipe, pairs)
     config = _network_config(recipe, pairs, tokenizer)
-    bench = Workbench(Network(config))
+    bench = Workbench(Network(config), recipe.objective)
     origins = _load_pretrained(bench.network, recipe)
     network = bench.network.eval()
     # Caches are filled by the first process; the others then find them whole.
@@ -67,7 +70,11 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     )
     bench.to(memory_format=torch.channels_last).to(source.device)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
-    return Setup(Plan(bench, source, recipe, unknown, progress, scratch=work), tokenizer, origins)
+    balance = {}
+    if recipe.objective.class_weights == "balanced":
+        balance = class_balance(source.truth.take(pairs.rows("train")), config, MAX_CLASS_WEIGHT)
+    plan = Plan(bench, source, recipe, unknown, progress, scratch=work, balance=balance)
+    return Setup(plan, tokenizer, origins)
 
 
 def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:
@@ -81,11 +88,9 @@ def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:
 
 
 def _network_config(recipe: Recipe, pairs: Pairs, tokenizer: Tokenizer | None) -> NetworkConfig:
-    """The recipe's network with what the data decides: labels, and the subwords that were found."""
-    labels = label_vocabularies(pairs, recipe.data.columns.labels)
-    changes: dict[str, object] = {
-        "classes": {head: ClassificationHead(labels=found) for head, found in labels.items()}
-    }
+    """The recipe's network with what the data decides: labels, scales, and the subwords that were found."""
+    classes, targets = find_heads(pairs, recipe.data.columns, recipe.network.targets)
+    changes: dict[str, object] = {"classes": classes, "targets": targets}
     encoder = recipe.network.text
     if encoder is not None and tokenizer is not None and not isinstance(encoder, MiniLmTextEncoder):
         changes["text"] = encoder.model_copy(update={"vocab_size": tokenizer.get_vocab_size()})
@@ -123,8 +128,8 @@ def _source(
         if isinstance(text_encoder, TransformerTextEncoder) and text_encoder.frozen_layers:
             progress.start("text states", sum(map(len, captions)))
             states = open_state_cache(folder, text_encoder, captions, progress.advance)
-    labels_NH = label_numbers(pairs, {head: part.labels for head, part in config.classes.items()})
-    return BatchSource(pairs, config.modalities, labels_NH, images, captions, states, distributed.device())
+    truth = Truth.of(pairs, config)
+    return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device())
 
 
 def _image_cache(

@@ -3,7 +3,7 @@
 # N rows of the manifest, B batch, M modalities, D width, C classes, H heads"""
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -15,40 +15,26 @@ from models.calibration import subset_name
 from models.errors import ConfigError
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
+from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch, Network
 from training import distributed
 from training.augment import mix_maps
 from training.batches import BatchSource, EncoderInputs
 from training.curves import Scalars, no_scalars
-from training.data import UNLABELLED, Rows
+from training.data import Rows
 from training.encode import chunks, encode, encode_all, encode_each, gather_batch, subset_mask, subsets, together
 from training.encoded_rows import EncodedRows
 from training.execution import autocast, executed
 from training.job import Job
 from training.loop import Progress, fit
-from training.losses import ContrastiveLoss, classification_loss
+from training.objective import head_losses
 from training.recipe import Recipe, Stage
 from training.state import RunState
+from training.truth import Truth
+from training.validation import subset_figures
+from training.workbench import CONTRASTIVE, SHARED, Workbench, learned_by
 
 STAGES = ("image", "text", "fusion", "joint")
-
-
-class Workbench(nn.Module):
-    """The network, and what only training needs: each encoder's own heads, and the contrastive scale."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-        width, classes = network.config.width, network.config.classes
-        self.alone = nn.ModuleDict(
-            {
-                name: nn.ModuleDict(
-                    {head: nn.Linear(width, len(config.labels)) for head, config in classes.items()}
-                )
-                for name in network.modalities
-            }
-        )
-        self.contrast = ContrastiveLoss()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +42,7 @@ class Plan:
     """What every stage needs: the parts to train, the data, and the recipe.
 
     scratch: a folder for what is too large for memory; None is the system's own.
+    balance: head → weights (C,) of its labels; see `class_balance`.
     """
 
     bench: Workbench
@@ -64,11 +51,21 @@ class Plan:
     unknown_id: int
     progress: Progress
     scratch: Path | None = None
+    balance: Mapping[str, Tensor] = field(default_factory=dict)
 
     def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
         """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
         own = distributed.own_generator(generator)
         return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
+
+    def head_loss(self, name: str, found: HeadOutputs, truth: Truth) -> Tensor:
+        """The weighted sum over heads, those of one encoder alone or SHARED; 0 where no row has a cell."""
+        objective = self.recipe.objective
+        losses = head_losses(
+            self.bench.network.config, found, truth, smoothing=objective.label_smoothing, balance=self.balance
+        )
+        total: Tensor = self.bench.tasks[name](losses, objective.heads)
+        return total
 
 
 def run_stages(
@@ -113,16 +110,12 @@ def run_stages(
 
 def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     """One encoder with heads of its own, which are dropped afterwards."""
-    source, objective = plan.source, plan.recipe.objective
+    source, bench = plan.source, plan.bench
     val = source.pairs.rows("val")
     val = val[source.has[name][val]]
 
     def vectors_of(module: Workbench, inputs: EncoderInputs) -> Tensor:
         return module.network.normalise(name, encode(module.network, name, inputs)).vector_nD
-
-    def logits(module: Workbench, vectors_BD: Tensor) -> dict[str, Tensor]:
-        kept_BD = module.network.dropout(vectors_BD)
-        return {head: layer(kept_BD) for head, layer in module.alone[name].items()}  # type: ignore[operator]
 
     def loss(rows: Rows, generator: torch.Generator) -> Tensor:
         inputs, share = plan.augmented(rows, generator), 0.0
@@ -131,25 +124,24 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
             mixed, partner_n, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
             inputs, partner_B = EncoderInputs(mixed, None), distributed.spread_index(partner_n)
         with autocast(stage.precision, source.device):
-            vectors_nD = vectors_of(plan.bench, inputs).float()
-        found, labels_BH = logits(plan.bench, distributed.gather(vectors_nD)), source.labels_NH[rows]
-        own = classification_loss(found, labels_BH, objective.heads, objective.label_smoothing)
+            vectors_nD = vectors_of(bench, inputs).float()
+        found, truth = bench.run_alone(name, distributed.gather(vectors_nD)), source.truth.take(rows)
+        own = plan.head_loss(name, found, truth)
         if not share:
             return own
-        other = classification_loss(found, labels_BH[partner_B], objective.heads, objective.label_smoothing)
-        return (1 - share) * own + share * other
+        return (1 - share) * own + share * plan.head_loss(name, found, truth.take(partner_B))
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         if not len(val):
             return {}
-        parts = [logits(module, vectors_of(module, source.plain(rows))) for rows in chunks(val)]
-        found = {head: torch.cat([part[head] for part in parts]) for head in parts[0]}
-        return _accuracies(found, source.labels_NH[val])
+        parts = [module.run_alone(name, vectors_of(module, source.plain(rows))) for rows in chunks(val)]
+        return validation_figures(module.network.config, joined(parts), source.truth.take(val))
 
-    fresh = [*plan.bench.network.norms[name].parameters(), *plan.bench.alone[name].parameters()]
-    return Job(name, stage, _groups(plan.bench.network, stage, [name], fresh), loss, validate)
+    fresh = [*bench.network.norms[name].parameters(), *bench.alone[name].parameters()]
+    groups = [*_groups(bench.network, stage, [name], fresh), *bench.learned_groups(name, stage)]
+    return Job(name, stage, groups, loss, validate, learned_by(name))
 
 
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
@@ -194,6 +186,7 @@ def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
         network.fusion,
         network.linear,
         network.heads,
+        network.targets,
         network.embedding,
         bench.contrast,
     )
@@ -221,16 +214,17 @@ def _shared_heads(
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        return _subset_accuracies(module.network, source, val, lambda rows: encoded_of(module, rows, None))
+        return subset_figures(module.network, source, val, lambda rows: encoded_of(module, rows, None))
 
-    return Job(name, stage, groups, loss, validate)
+    groups = [*groups, *plan.bench.learned_groups(SHARED, stage)]
+    return Job(name, stage, groups, loss, validate, learned_by(SHARED))
 
 
 @torch.no_grad()
 def validate(plan: Plan) -> dict[str, float]:
     """Figures of the network as it stands on the validation rows: `<subset>/<head>`, higher is better."""
     network, source = plan.bench.network.eval(), plan.source
-    return _subset_accuracies(
+    return subset_figures(
         network,
         source,
         source.pairs.rows("val"),
@@ -238,32 +232,10 @@ def validate(plan: Plan) -> dict[str, float]:
     )
 
 
-def _subset_accuracies(
-    network: Network, source: BatchSource, rows: Rows, encoded_of: Callable[[Rows], EncodedBatch]
-) -> dict[str, float]:
-    """Accuracy by subset and head, some rows at a time."""
-    logits: dict[str, list[dict[str, Tensor]]] = {}
-    kept: dict[str, list[Tensor]] = {}
-    for chunk in chunks(rows):
-        encoded = encoded_of(chunk)
-        for part in subsets(source.modalities):
-            keep_B, mask_BM = subset_mask(source.present_NM[chunk], source.modalities, part)
-            if keep_B.any():
-                output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
-                logits.setdefault(subset_name(part), []).append(output.logits)
-                kept.setdefault(subset_name(part), []).append(source.labels_NH[chunk][keep_B])
-    figures: dict[str, float] = {}
-    for subset, found in logits.items():
-        whole = {head: torch.cat([part[head] for part in found]) for head in found[0]}
-        accuracies = _accuracies(whole, torch.cat(kept[subset]))
-        figures |= {f"{subset}/{head}": value for head, value in accuracies.items()}
-    return figures
-
-
 def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
     """Weighted sum over subsets and heads, and contrastive terms between the embeddings of the subsets."""
-    source, objective, network = plan.source, plan.recipe.objective, plan.bench.network
-    labels_BH, present_BM = source.labels_NH[rows], source.present_NM[rows]
+    source, network = plan.source, plan.bench.network
+    truth, present_BM = source.truth.take(rows), source.present_NM[rows]
     total = encoded.vectors_BMD.new_zeros(())
     embeddings: dict[str, Tensor] = {}
     for part in subsets(source.modalities):
@@ -271,10 +243,8 @@ def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
         if not keep_B.any():
             continue
         output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
-        weight = objective.subsets.get(subset_name(part), 1.0)
-        total = total + weight * classification_loss(
-            output.logits, labels_BH[keep_B], objective.heads, objective.label_smoothing
-        )
+        weight = plan.recipe.objective.subsets.get(subset_name(part), 1.0)
+        total = total + weight * plan.head_loss(SHARED, output.heads, truth.take(keep_B))
         spread_BE = total.new_zeros(len(rows), output.embedding_BE.shape[1])
         spread_BE[keep_B] = output.embedding_BE
         embeddings[subset_name(part)] = spread_BE
@@ -282,8 +252,9 @@ def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
 
 
 def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Tensor:
-    """InfoNCE between single modalities, and between each of them and the fused vector, on complete rows."""
-    source, objective = plan.source, plan.recipe.objective
+    """Between single modalities, and between each of them and the fused vector, on complete rows."""
+    source, bench = plan.source, plan.bench
+    weights = {task: getattr(plan.recipe.objective, task) for task in CONTRASTIVE}
     whole_B = source.present_NM[rows].all(1)
     total = next(iter(embeddings.values())).new_zeros(())
     if int(whole_B.sum()) < 2 or len(source.modalities) < 2:
@@ -291,10 +262,10 @@ def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Te
     same_BB = source.same(rows)[whole_B][:, whole_B]
     fused = subset_name(source.modalities)
     for left, right in combinations([*source.modalities, fused], 2):
-        weight = objective.contrastive_fused if right == fused else objective.contrastive
-        if weight:
+        task = "contrastive_fused" if right == fused else "contrastive"
+        if weights[task]:
             pair = embeddings[left][whole_B], embeddings[right][whole_B]
-            total = total + weight * plan.bench.contrast(*pair, same_BB)
+            total = total + bench.contrastive({task: bench.contrast(*pair, same_BB)}, weights)
     return total
 
 
@@ -327,13 +298,3 @@ def _groups(
         fresh = [*fresh, *encoder.fresh()]
     groups = [(fresh, stage.learning_rate)]
     return [*groups, (backbone, stage.backbone_learning_rate)] if stage.backbone_learning_rate else groups
-
-
-def _accuracies(logits: Mapping[str, Tensor], labels_BH: Tensor) -> dict[str, float]:
-    figures = {}
-    for column, (head, logits_BC) in enumerate(logits.items()):
-        labelled_B = labels_BH[:, column] != UNLABELLED
-        if labelled_B.any():
-            hits = logits_BC[labelled_B].argmax(1) == labels_BH[labelled_B, column]
-            figures[head] = float(hits.float().mean())
-    return figures

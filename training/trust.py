@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from models.nets.fusion import GatedFusion
+from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch
 from training.data import Rows
 from training.encode import together
-from training.losses import classification_loss
+from training.objective import TaskWeights, head_losses
 from training.stages import Plan, encode_rows
 
 OFFSETS = np.array(sorted(np.linspace(-3.0, 3.0, 25), key=abs))  # the smallest first: it wins where nothing tells
@@ -41,15 +42,16 @@ def fit_trust(plan: Plan) -> None:
 
 
 def _loss(plan: Plan, rows: Rows, encoded: EncodedBatch, column: int, offset: float) -> float:
-    """Cross-entropy over all heads at the best common temperature: sharpness must not pass for trust."""
+    """The loss over all heads at the best common temperature: sharpness must not pass for trust."""
     network = plan.bench.network
     assert isinstance(network.fusion, GatedFusion)  # noqa: S101 - for the type checker
     network.fusion.trust_M[column] = offset
     present_BM = torch.ones(encoded.vectors_BMD.shape[:2], dtype=torch.bool, device=encoded.vectors_BMD.device)
     output = network.fuse(encoded, present_BM)
-    labels_BH = plan.source.labels_NH[rows]
+    truth = plan.source.truth.take(rows)
     losses = []
     for temperature in (0.5, 0.7, 1.0, 1.4, 2.0):
         scaled = {head: logits / temperature for head, logits in output.logits.items()}
-        losses.append(float(classification_loss(scaled, labels_BH, plan.recipe.objective.heads, 0.0)))
+        found = HeadOutputs(scaled, output.heads.values, {})  # Huber's loss: a variance is sharpness too
+        losses.append(float(TaskWeights()(head_losses(network.config, found, truth), plan.recipe.objective.heads)))
     return min(losses)

@@ -106,6 +106,20 @@ def test_equal_generators_draw_equal_batches(plan: Plan) -> None:
     assert torch.equal(first.text.states_nTW, second.text.states_nTW)
 
 
+def test_each_caption_of_a_row_is_drawn_as_often_and_the_first_where_nothing_is_random(pairs: Pairs) -> None:
+    captions = [[np.array([10 * row + caption]) for caption in range(3)] for row in range(len(pairs.records))]
+    source = BatchSource(pairs, ("text",), np.zeros((len(captions), 0), dtype=np.int64), None, captions)
+    rows, still = np.array([2, 5] * 300), Augmentation(subword_dropout=0)
+    drawn = source.augmented(rows, still, 1, torch.Generator().manual_seed(0)).text
+    assert drawn is not None
+    found, counts = np.unique(drawn.states_nTW.numpy(), return_counts=True)
+    assert found.tolist() == [20, 21, 22, 50, 51, 52]
+    assert counts.min() > 70  # of 100; five deviations are 41
+    plain = source.plain(np.array([2, 5])).text
+    assert plain is not None
+    assert plain.states_nTW.flatten().tolist() == [20, 50]
+
+
 def test_subsets_are_all_but_the_empty_one_the_smallest_first() -> None:
     assert subsets(["image", "text"]) == [("image",), ("text",), ("image", "text")]
     assert len(subsets("abc")) == 7

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from models.calibration import Calibration
+from models.config import RegressionHead
 from models.errors import ManifestError
 from models.manifest import Record
 from models.predictor import Predictor, load_predictor
 from tests.tiny import TEXTS, Recorder, image_file, picture, tiny_checkpoint
-from training.evaluate import fit_calibration, measure, run_subsets
+from training.calibrate import fit_calibration
+from training.evaluate import measure, run_subsets
 from training.outputs import SubsetOutput
 
 CONFIG = tiny_checkpoint().config
@@ -125,12 +127,78 @@ def test_a_head_of_several_labels_has_no_coverage() -> None:
     several = CONFIG.network.classes["colour"].model_copy(update={"multi_label": True})
     network = CONFIG.network.model_copy(update={"classes": {**CONFIG.network.classes, "colour": several}})
     config = CONFIG.model_copy(update={"network": network})
-    outputs, records = output_of([[0.0, 4.0]] * 4), reds("red", "red", "red", "blue")
-    fitted = fit_calibration(outputs, records, config)
-    assert set(fitted.temperatures) == {"colour"}
+    outputs = output_of([[-4.0, 4.0]] * 4)
+    sets = (("red",), ("red",), ("red", "blue"), ("blue",))
+    records = [Record(row=i, id=str(i), label_sets={"colour": found}) for i, found in enumerate(sets)]
+    fitted = fit_calibration(outputs, [*records], config)
+    # blue holds in 2 of 4 and red in 3, so the signs are right in 5 cells of 8: t = 4 / ln(5 / 3).
+    assert fitted.temperatures["colour"]["text"] == pytest.approx(5.0)  # the grid's end: 7.8 is beyond
     assert fitted.conformity == {}
     figures = measure(outputs, records, config.model_copy(update={"calibration": fitted}))
-    assert "coverage_90" not in figures["text"]["colour"]
+    assert set(figures["text"]["colour"]) == {"map", "f1", "count"}
+
+
+def test_the_temperature_of_several_labels_makes_each_likeliest() -> None:
+    several = CONFIG.network.classes["colour"].model_copy(update={"multi_label": True})
+    network = CONFIG.network.model_copy(update={"classes": {"colour": several}})
+    outputs = output_of([[-4.0, 4.0]] * 5)
+    sets: list[tuple[str, ...] | None] = [("red",), ("red",), ("red",), ("blue",), None]
+    records = [
+        Record(row=i, id=str(i), label_sets={} if found is None else {"colour": found})
+        for i, found in enumerate(sets)
+    ]
+    fitted = fit_calibration(outputs, records, CONFIG.model_copy(update={"network": network}))
+    # Right in 6 cells of 8: 4 / t is the logarithm of odds of 3 : 1.
+    assert fitted.temperatures["colour"]["text"] == pytest.approx(4 / np.log(3), rel=0.02)
+
+
+PRICED = CONFIG.model_copy(
+    update={
+        "network": CONFIG.network.model_copy(
+            update={"classes": {}, "targets": {"price": RegressionHead(mean=10, std=2, uncertainty=True)}}
+        )
+    }
+)
+
+
+def priced(values: list[float], log_variances: list[float] | None) -> dict[str, SubsetOutput]:
+    found = {"price": np.array(values, dtype=np.float32)}
+    variances = {} if log_variances is None else {"price": np.array(log_variances, dtype=np.float32)}
+    vectors = np.zeros((len(values), 2), dtype=np.float32)
+    return {"text": SubsetOutput(np.arange(len(values)), {}, vectors, None, found, variances)}
+
+
+def prices(*values: float | None) -> list[Record]:
+    return [
+        Record(row=i, id=str(i), targets={} if value is None else {"price": value})
+        for i, value in enumerate(values)
+    ]
+
+
+def test_numbers_are_measured_in_their_own_unit() -> None:
+    # Predicted 10, 12 and 14 of 10, 14 and 12; the fourth row has no number.
+    figures = measure(priced([0, 1, 2, 5], None), prices(10, 14, 12, None), PRICED)["text"]["price"]
+    assert figures == pytest.approx(
+        {"mae": 4 / 3, "rmse": np.sqrt(8 / 3), "r2": 1 - (8 / 3) / (8 / 3), "count": 3}, abs=1e-9
+    )
+
+
+def test_a_head_without_any_number_has_no_figures() -> None:
+    assert measure(priced([0.0], [0.0]), prices(None), PRICED) == {"text": {}}
+    assert fit_calibration(priced([0.0], [0.0]), prices(None), PRICED) == Calibration()
+
+
+def test_the_spread_makes_the_errors_likeliest_and_the_intervals_are_measured_with_it() -> None:
+    # Deviations of 2 and 4 in the head's unit, errors of 4 and 8: twice as much.
+    outputs, records = priced([0, 0], [0, 2 * np.log(2)]), prices(14, 2)
+    bare = measure(outputs, records, PRICED)["text"]["price"]["coverage_90"]
+    assert bare["covered"] == 0  # 1.64 deviations are 3.3 and 6.6
+    assert bare["mean_width"] == pytest.approx(2 * 1.6449 * 3)
+    fitted = fit_calibration(outputs, records, PRICED)
+    assert fitted.spreads == {"price": {"text": pytest.approx(2.0)}}
+    figures = measure(outputs, records, PRICED.model_copy(update={"calibration": fitted}))["text"]["price"]
+    assert figures["coverage_90"]["covered"] == 1
+    assert figures["coverage_90"]["mean_width"] == pytest.approx(2 * 1.6449 * 6)
 
 
 def test_rows_with_an_empty_cell_are_not_counted_and_unknown_labels_are_wrong() -> None:

@@ -5,12 +5,16 @@ from hypothesis import strategies as st
 
 from training.metrics import (
     accuracy,
+    average_precision,
     calibration_error,
     calibration_floor,
     confusion,
     coverage,
+    interval_coverage,
+    label_set_figures,
     neighbour_share,
     paired_bootstrap,
+    regression_figures,
     reliability,
     retrieval,
 )
@@ -132,3 +136,59 @@ def test_a_neighbour_s_share_leaves_out_the_row_and_its_twins() -> None:
 
 def test_a_row_without_others_has_no_neighbour() -> None:
     assert neighbour_share(np.array([EAST]), np.array([0]), [np.array([0])]).tolist() == [0]
+
+
+def test_average_precision_is_the_mean_share_of_hits_down_to_each_hit() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    assert average_precision(scores, np.array([True, False, True, False])) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(scores, np.array([False, False, False, True])) == pytest.approx(1 / 4)
+
+
+def test_equal_scores_are_as_good_as_a_draw() -> None:
+    assert average_precision(np.full(4, 0.5), np.array([True, False, False, False])) == pytest.approx(1 / 4)
+    assert average_precision(np.array([0.9, 0.5, 0.5]), np.array([True, True, False])) == pytest.approx(
+        (1 + 2 / 3) / 2
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1).filter(lambda rows: any(r[1] for r in rows))
+)
+def test_average_precision_equals_its_definition(rows: list[tuple[int, bool]]) -> None:
+    scores, hits = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    shares = [hits[scores >= score].mean() for score in scores[hits]]
+    assert average_precision(scores, hits) == pytest.approx(np.mean(shares))
+
+
+def test_label_sets_have_a_mean_precision_and_an_f1_over_all_labels() -> None:
+    scores = np.array([[0.9, 0.2, 0.1], [0.6, 0.7, 0.1]])
+    truth = np.array([[True, False, False], [False, True, False]])
+    # Named: 3, right: 2, holding: 2. The third label holds nowhere, so it has no precision.
+    assert label_set_figures(scores, truth) == {"map": 1, "f1": pytest.approx(4 / 5), "count": 2}
+    # A label that holds and that the model does not know is missed.
+    assert label_set_figures(scores, truth, num_unknown=1)["f1"] == pytest.approx(4 / 6)
+
+
+def test_label_sets_where_nothing_holds() -> None:
+    nothing = np.zeros((2, 2), dtype=bool)
+    assert label_set_figures(np.full((2, 2), 0.1), nothing) == {"f1": 1, "count": 2}
+    assert label_set_figures(np.full((2, 2), 0.9), nothing) == {"f1": 0, "count": 2}
+
+
+def test_numbers_have_errors_and_a_share_of_variance() -> None:
+    # Errors 1, 0, -2; the truth 0, 2, 4 has a variance of 8/3, the errors' mean square is 5/3.
+    figures = regression_figures(np.array([1.0, 2.0, 2.0]), np.array([0.0, 2.0, 4.0]))
+    assert figures == pytest.approx({"mae": 1, "rmse": np.sqrt(5 / 3), "r2": 3 / 8, "count": 3})
+
+
+def test_equal_numbers_have_no_share_of_variance() -> None:
+    assert regression_figures(np.array([1.0, 2.0]), np.array([3.0, 3.0])) == {
+        "mae": 1.5,
+        "rmse": pytest.approx(np.sqrt(2.5)),
+        "count": 2,
+    }
+
+
+def test_an_interval_of_nine_in_ten_reaches_a_good_deviation_and_a_half_each_way() -> None:
+    figures = interval_coverage(np.zeros(3), np.array([1.0, 1.0, 2.0]), np.array([1.6, 1.7, -3.0]))
+    assert figures == pytest.approx({"covered": 2 / 3, "mean_width": 2 * 1.6449 * 4 / 3})

@@ -61,6 +61,11 @@ def test_a_misspelt_key_names_the_nearest_one(tmp_path: Path) -> None:
             ("[stages.joint]", "[objective.heads]\nkinds = 2\n[stages.joint]"),
             "objective.heads.kinds is not one of",
         ),
+        (
+            ("[stages.joint]", '[network.targets.price]\nunit = "EUR"\n[stages.joint]'),
+            "network.targets.price is not one of data.columns.targets",
+        ),
+        (("[stages.joint]", '[objective]\nweighting = "learnt"\n[stages.joint]'), "objective.weighting"),
         (('name = "tiny"', 'name = "../tiny"'), "name: String should match"),
         (("epochs = 1", "epochs = 0"), "stages.joint.epochs"),
         (("epochs = 1", "epochs ="), "is not TOML"),

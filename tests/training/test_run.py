@@ -204,6 +204,38 @@ def test_pairs_without_any_label_train_an_embedding(data: Path) -> None:
     assert read_checkpoint(folder).config.network.classes == {}
 
 
+def test_an_encoder_alone_needs_something_to_learn(data: Path) -> None:
+    columns = {name: value for name, value in COLUMNS.items() if name != "labels"}
+    with pytest.raises(ConfigError, match=r"stages\.image trains an encoder alone, .* Remove the stage\."):
+        train(data, recipe_of(name="unlabelled", data={"columns": columns}))
+
+
+@pytest.mark.parametrize("kind", ["targets", "multi_labels"])
+def test_a_model_without_a_head_of_one_label_can_be_trained(tmp_path: Path, kind: str) -> None:
+    path = write_pairs(tmp_path)
+    header, *lines = path.read_text().splitlines()
+    cells = [f"{line},{number % 5},{'|'.join(line.split(',')[2:4])}" for number, line in enumerate(lines)]
+    path.write_text("\n".join([f"{header},size,tags", *cells]) + "\n")
+    head = {"targets": "size", "multi_labels": "tags"}[kind]
+    columns = {**{name: value for name, value in COLUMNS.items() if name != "labels"}, kind: head}
+    folder = train(tmp_path, recipe_of(name="other", data={"columns": columns}))
+    found = figures_of(folder)
+    assert set(found["text"]) == {head}
+    assert set(found["image+text"]) == {head, "retrieval"}
+    config = read_checkpoint(folder).config
+    assert config.network.single_label_heads == ()
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "### Several labels, and numbers" in card
+    assert f"| {head} | " in card
+    entry = json.loads((folder / "metrics.json").read_text())["history"][-1]
+    assert f"image+text/{head}" in entry
+    (item, *_) = read_seed(folder / "gallery").page(limit=1)
+    if kind == "targets":
+        assert item.metadata["size"] in range(5)
+    else:
+        assert len(item.labels["tags"]) == 2
+
+
 def test_rows_may_lack_an_image_a_text_or_labels(tmp_path: Path) -> None:
     path = write_pairs(tmp_path)
     header, *lines = path.read_text().splitlines()

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training import distributed
-from training.losses import ContrastiveLoss, classification_loss
+from training.losses import ContrastiveLoss, single_label_loss
 
 ROWS = np.arange(8)
 
@@ -37,8 +37,9 @@ class Pair(nn.Module):
         if has_n.any():
             right_n4 = right_n4.index_put((has_n,), self.right(self.right_B3[own][has_n]))
         left_B4, right_B4 = distributed.gather(torch.stack([left_n4, right_n4], 1)).unbind(1)
-        heads = classification_loss({"head": self.head(left_B4)}, self.labels_B1[rows], {}, 0.1)
-        return heads + self.contrast(left_B4, right_B4, torch.zeros(len(rows), len(rows), dtype=torch.bool))
+        heads = single_label_loss(self.head(left_B4), self.labels_B1[rows, 0], 0.1)
+        contrast = self.contrast(left_B4, right_B4, torch.zeros(len(rows), len(rows), dtype=torch.bool))
+        return contrast if heads is None else heads + contrast
 
 
 def gradients() -> dict[str, Tensor]:

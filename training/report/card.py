@@ -13,8 +13,11 @@ from training.report.tables import (
     calibration_table,
     coverage_table,
     gain_table,
+    intervals_table,
+    label_sets_table,
     labels_table,
     missing_table,
+    numbers_table,
     retrieval_table,
     stages_table,
 )
@@ -73,7 +76,10 @@ def evaluation_report(config: CheckpointConfig, metrics: Mapping[str, Any], file
 
 def _summary(config: CheckpointConfig) -> str:
     heads = ", ".join(f"{head} ({len(part.labels)} labels)" for head, part in config.network.classes.items())
-    scores = f"scores of {heads} and " if heads else ""
+    numbers = ", ".join(
+        f"{head} ({part.unit})" if part.unit else head for head, part in config.network.targets.items()
+    )
+    scores = (f"scores of {heads} and " if heads else "") + (f"the numbers {numbers} and " if numbers else "")
     return (
         f"A multimodal model trained by Intermodal. Any subset of {', '.join(config.network.modalities)} goes in; "
         f"{scores}an embedding of {config.network.embedding.dimensions} numbers for retrieval come out."
@@ -100,6 +106,7 @@ def _figures(
     accuracies, retrieval = accuracy_table(subsets), retrieval_table(subsets)
     return [
         section("### Accuracy by what is given", accuracies and "± is the standard error.", accuracies),
+        _others_section(subsets),
         _gain_section(gain, fused),
         section(
             "### Retrieval",
@@ -122,6 +129,21 @@ def _figures(
             ),
         ),
     ]
+
+
+def _others_section(subsets: Mapping[str, Any]) -> str:
+    """Heads of several labels, and of numbers."""
+    sets, numbers, intervals = label_sets_table(subsets), numbers_table(subsets), intervals_table(subsets)
+    return section(
+        "### Several labels, and numbers",
+        sets
+        and "Mean average precision over the labels, and in brackets F1 over all of them at a score of one half.",
+        sets,
+        numbers and "Mean absolute error, and in brackets R², the share of variance explained.",
+        numbers,
+        intervals and "Intervals for 90 %: the share of numbers that they hold, and in brackets their mean width.",
+        intervals,
+    )
 
 
 def _gain_section(gain: Mapping[str, Any], fused: str) -> str:
@@ -163,7 +185,8 @@ def _training(config: CheckpointConfig, metrics: Mapping[str, Any], files: Colle
         "under `provenance`.",
         f"Seed {provenance['seed']}{commit}, torch {provenance['torch']}. Image weights start from: "
         f"{provenance['pretrained']}. Hardware: {provenance['hardware']}.",
-        "Accuracies are those of the validation split after the stage's last epoch, given all that it trains.",
+        "Accuracies are those of the validation split after the stage's last epoch, given all that it trains; of "
+        "heads of several labels it is the mean average precision, and of numbers R².",
         stages_table(metrics["history"]),
         image("Validation accuracy and training loss by epoch", "plots/learning.png", files),
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
 from training.evaluate import labelled_scores
+from training.loop import TASK_WEIGHTS
 from training.metrics import confusion, reliability
 from training.outputs import SubsetOutput
 from training.report.fonts import families
@@ -27,7 +28,7 @@ WIDTH_IN = 9.0  # 990 px: what a page shows without making it smaller
 COLUMNS = 3
 MAX_LABELS = 20
 SIDE_BY_SIDE = 8  # labels, at most: with more, the two matrices stand one below the other
-NOT_HEADS = ("stage", "epoch", "loss", "seconds")
+NOT_HEADS = ("stage", "epoch", "loss", "seconds", TASK_WEIGHTS)
 Counts = NDArray[np.int64]
 
 mpl.use("Agg")

@@ -15,12 +15,40 @@ def accuracy_table(subsets: Figures) -> str:
     def cell(found: Mapping[str, Any]) -> str:
         return f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}"
 
-    return _by_head(subsets, cell)
+    return _by_head(subsets, "accuracy", cell)
+
+
+def label_sets_table(subsets: Figures) -> str:
+    """Mean average precision of heads of several labels by subset, and in brackets micro-F1."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        return f"{found['map']:.3f} ({found['f1']:.3f})" if "map" in found else f"({found['f1']:.3f})"
+
+    return _by_head(subsets, "f1", cell)
+
+
+def numbers_table(subsets: Figures) -> str:
+    """Mean absolute error of heads that give a number by subset, and in brackets R²."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        return f"{found['mae']:.4g} ({found['r2']:.3f})" if "r2" in found else f"{found['mae']:.4g}"
+
+    return _by_head(subsets, "mae", cell)
+
+
+def intervals_table(subsets: Figures) -> str:
+    """Intervals meant to hold 90 % of the numbers: the share that do, and in brackets their mean width."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        intervals = found.get("coverage_90")
+        return f"{intervals['covered']:.3f} ({intervals['mean_width']:.4g})" if intervals else ""
+
+    return _by_head(subsets, "mae", cell)
 
 
 def calibration_table(subsets: Figures) -> str:
     """Expected calibration error by head and subset, and in brackets its floor."""
-    return _by_head(subsets, lambda found: f"{found['ece']:.3f} ({found['ece_floor']:.3f})")
+    return _by_head(subsets, "accuracy", lambda found: f"{found['ece']:.3f} ({found['ece_floor']:.3f})")
 
 
 def coverage_table(subsets: Figures) -> str:
@@ -30,7 +58,7 @@ def coverage_table(subsets: Figures) -> str:
         sets = found.get("coverage_90")
         return f"{sets['covered']:.3f} ({sets['mean_size']:.1f})" if sets else ""
 
-    return _by_head(subsets, cell)
+    return _by_head(subsets, "accuracy", cell)
 
 
 def gain_table(gains: Figures, fused: str) -> str:
@@ -108,7 +136,8 @@ def labels_table(facts: Mapping[str, Any]) -> str:
     return table(("head", "labels", "of them with fewer than 10 training rows"), rows)
 
 
-def _by_head(subsets: Figures, cell: Any) -> str:
-    heads = list(dict.fromkeys(head for part in subsets.values() for head in part if head != "retrieval"))
+def _by_head(subsets: Figures, figure: str, cell: Any) -> str:
+    """A row for each head that has this figure, which tells of which kind it is."""
+    heads = list(dict.fromkeys(head for part in subsets.values() for head in part if figure in part[head]))
     rows = [[head, *(cell(part[head]) if head in part else "" for part in subsets.values())] for head in heads]
     return table(("head", *subsets), rows if any(cell for row in rows for cell in row[1:]) else [])
