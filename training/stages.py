@@ -31,7 +31,7 @@ from training.objective import head_losses
 from training.recipe import Recipe, Stage
 from training.state import RunState
 from training.truth import Truth
-from training.validation import subset_figures
+from training.validation import joined, subset_figures, validation_figures
 from training.workbench import CONTRASTIVE, SHARED, Workbench, learned_by
 
 STAGES = ("image", "text", "fusion", "joint")
