@@ -95,6 +95,7 @@ class ImageEncoder(Config):
     )
     colour_bins: int = Field(6, ge=0, le=12, description="Bins per channel of the joint histogram; 0 = none.")
     hidden: int = Field(384, ge=0, description="Width of the layer between the pooled features and D; 0 = none.")
+    shortcut: bool = Field(False, description="Also a linear layer from the pooled features to D.")
     dropout: float = Field(0.3, ge=0, lt=1)
 
     @field_validator("colour_bins")
@@ -127,7 +128,7 @@ class ConvolutionalTextEncoder(Config):
 
 
 class TransformerTextEncoder(Config):
-    """BERT's encoder over subwords, pooled by mean."""
+    """BERT's encoder over subwords; some of its layers are pooled by mean."""
 
     kind: Literal["transformer"]
     vocab_size: int = Field(4000, ge=8)
@@ -137,6 +138,9 @@ class TransformerTextEncoder(Config):
     feedforward: int = Field(512, ge=1)
     max_tokens: int = Field(512, ge=1, description="Longest sequence that positions are kept for.")
     frozen_layers: int = Field(0, ge=0, description="Leading layers that stay as pretrained, embeddings included.")
+    pool_every: int = Field(0, ge=0, description="Pool every so many layers, and the last; 0 only the last.")
+    projection: int = Field(0, ge=0, description="Width of a layer between what is pooled and D; 0 = none.")
+    shortcut: bool = Field(False, description="Also a linear layer from what is pooled to D.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -153,6 +157,9 @@ class MiniLmTextEncoder(Config):
 
     kind: Literal["minilm"]
     frozen_layers: int = Field(6, ge=0, le=6, description="Leading layers that stay as pretrained.")
+    pool_every: int = Field(0, ge=0, description="Pool every so many layers, and the last; 0 only the last.")
+    projection: int = Field(0, ge=0, description="Width of a layer between what is pooled and D; 0 = none.")
+    shortcut: bool = Field(False, description="Also a linear layer from what is pooled to D.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
     def as_transformer(self) -> TransformerTextEncoder:
@@ -166,6 +173,9 @@ class MiniLmTextEncoder(Config):
             feedforward=1536,
             max_tokens=512,
             frozen_layers=self.frozen_layers,
+            pool_every=self.pool_every,
+            projection=self.projection,
+            shortcut=self.shortcut,
             dropout=self.dropout,
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.nets.encoders.image import Lower
-from models.nets.encoders.text import TextLower
+from models.nets.encoders.text import TextLower, nothing_pooled
 from models.preprocess.text import pad_ids
 from training.augment import augment_maps, augment_pixels, drop_subwords
 from training.cache import LowerCache
@@ -115,4 +115,5 @@ class BatchSource:
         if self.states is not None:
             return self.states.load(chosen)
         arrays = pad_ids([self.captions[row][caption] for row, caption in chosen])
-        return TextLower(torch.from_numpy(arrays["ids"]), torch.from_numpy(arrays["lengths"]))
+        ids_nT = torch.from_numpy(arrays["ids"])
+        return TextLower(ids_nT, torch.from_numpy(arrays["lengths"]), nothing_pooled(ids_nT))

@@ -82,7 +82,7 @@ def open_lower_cache(
     done = int(json.loads(progress_file.read_text())["images"]) if progress_file.exists() else 0
     mode: Literal["r+", "w+"] = "r+" if done else "w+"
     maps = np.memmap(path / "maps", kind, mode, shape=(variants, num_images, *shape_CHW))
-    pooled = _map_or_none(path / "pooled", mode, (variants, num_images, width))
+    pooled = map_or_zeros(path / "pooled", mode, (variants, num_images, width))
     advance(done)
     if done < num_images:
         compute = _lower_half(encoder, first.shape[1])
@@ -103,9 +103,9 @@ def open_lower_cache(
     return LowerCache(maps, pooled)
 
 
-def _map_or_none(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    # Nothing frozen and no histogram: there is nothing to pool, and an empty file cannot be mapped.
-    return np.memmap(path, np.float32, mode, shape=shape) if shape[2] else np.zeros(shape, np.float32)
+def map_or_zeros(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A mapped float32 file of that shape; in memory where it would be empty, which no file can be mapped as."""
+    return np.memmap(path, np.float32, mode, shape=shape) if all(shape) else np.zeros(shape, np.float32)
 
 
 Compute = Callable[[NDArray[np.uint8]], tuple[NDArray[np.generic], NDArray[np.float32]]]

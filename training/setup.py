@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from models.config import MiniLmTextEncoder, NetworkConfig
 from models.nets.encoders.image import ImageEncoder, Lower
-from models.nets.encoders.text import TransformerTextEncoder
+from models.nets.encoders.text import TextLower, TransformerTextEncoder
 from models.nets.network import Network
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
@@ -27,7 +27,7 @@ from training.tokenizer import train_tokenizer
 from training.truth import Truth, class_balance, find_heads
 from training.workbench import Workbench
 
-STATISTICS_IMAGES = 1_024  # enough for a mean and a deviation of each feature
+STATISTICS_ITEMS = 1_024  # enough for a mean and a deviation of each feature
 _STATISTICS_BATCH = 64
 MAX_CLASS_WEIGHT = 10.0  # a label of a handful of rows must not decide every step that it is in
 
@@ -128,6 +128,7 @@ def _source(
         if isinstance(text_encoder, TransformerTextEncoder) and text_encoder.frozen_layers:
             progress.start("text states", sum(map(len, captions)))
             states = open_state_cache(folder, text_encoder, captions, progress.advance)
+            text_encoder.standardise(_some_texts(pairs, captions, states))
     truth = Truth.of(pairs, config)
     return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device())
 
@@ -150,9 +151,19 @@ def _image_cache(
 def _some_images(pairs: Pairs, cache: LowerCache) -> Iterator[Lower]:
     """Training images, to measure features on; any images where train has none."""
     train = pairs.image_of_N[pairs.rows("train")]
-    some = train[train >= 0][:STATISTICS_IMAGES]
+    some = train[train >= 0][:STATISTICS_ITEMS]
     if not len(some):
-        some = np.arange(min(len(pairs.images), STATISTICS_IMAGES))
+        some = np.arange(min(len(pairs.images), STATISTICS_ITEMS))
     for start in range(0, len(some), _STATISTICS_BATCH):
         part = some[start : start + _STATISTICS_BATCH]
         yield cache.load(np.zeros_like(part), part)
+
+
+def _some_texts(pairs: Pairs, captions: list[list[Ids]], states: StateCache) -> Iterator[TextLower]:
+    """First captions of training rows, as `_some_images` does."""
+    rows = [int(row) for row in pairs.rows("train") if captions[row]] or [
+        row for row, own in enumerate(captions) if own
+    ]
+    some = rows[:STATISTICS_ITEMS]
+    for start in range(0, len(some), _STATISTICS_BATCH):
+        yield states.load([(row, 0) for row in some[start : start + _STATISTICS_BATCH]])

@@ -17,15 +17,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "rnn": {"kind": "rnn", "embedding": 8, **SMALL},
     "cnn": {"kind": "cnn", "embedding": 8, "widths": [1, 2, 3, 4], **SMALL},
     "transformer": {"kind": "transformer", "layers": 2, "heads": 2, "feedforward": 16, "max_tokens": 9, **SMALL},
-    "half frozen": {
-        "kind": "transformer",
-        "layers": 2,
-        "heads": 2,
-        "frozen_layers": 1,
-        "feedforward": 16,
-        **SMALL,
-    },
 }
+KINDS["pooled"] = {**KINDS["transformer"], "pool_every": 1, "projection": 12, "shortcut": True}
+KINDS["half frozen"] = {**KINDS["pooled"], "frozen_layers": 1}
 ROWS = ([5, 6, 7, 8, 9, 10, 11], [12], [5, 6, 13])
 
 

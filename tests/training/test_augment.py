@@ -85,7 +85,7 @@ def test_mixup_blends_each_image_with_its_partner_by_the_share_told() -> None:
 def test_subwords_become_the_unknown_one_and_padding_stays() -> None:
     ids = torch.full((50, 40), 7)
     ids[:, 30:] = 0
-    text = TextLower(ids, torch.full((50,), 30))
+    text = TextLower(ids, torch.full((50,), 30), torch.zeros(50, 0))
     dropped = drop_subwords(text, changed(subword_dropout=0.25), 1, generator()).states_nTW
     assert (dropped[:, 30:] == 0).all()
     assert set(dropped[:, :30].flatten().tolist()) == {1, 7}
@@ -94,7 +94,7 @@ def test_subwords_become_the_unknown_one_and_padding_stays() -> None:
 
 
 def test_cached_states_that_are_dropped_become_zero() -> None:
-    text = TextLower(torch.ones(50, 40, 3), torch.full((50,), 40))
+    text = TextLower(torch.ones(50, 40, 3), torch.full((50,), 40), torch.zeros(50, 0))
     dropped = drop_subwords(text, changed(subword_dropout=0.25), 1, generator()).states_nTW
     assert set(dropped.sum(2).flatten().tolist()) == {0, 3}
     assert float((dropped[:, :, 0] == 0).float().mean()) == pytest.approx(0.25, abs=0.04)

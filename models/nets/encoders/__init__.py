@@ -6,7 +6,9 @@ An encoder has two halves. `lower` never changes in training, so its output can 
 
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
+
+OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
 
 
 class Encoded(NamedTuple):
@@ -21,3 +23,21 @@ class Encoded(NamedTuple):
     vector_nD: Tensor
     tokens_nTW: Tensor | None = None
     valid_nT: Tensor | None = None
+
+
+class Projection(nn.Sequential):
+    """Pooled features to the width that all modalities share: linear, or through a hidden layer."""
+
+    def __init__(self, features: int, hidden: int, width: int, dropout: float) -> None:
+        """Build; `hidden` 0 leaves a dropout and a linear layer."""
+        if not hidden:
+            super().__init__(nn.Dropout(dropout), nn.Linear(features, width))
+            return
+        super().__init__(
+            nn.Dropout(dropout),
+            nn.Linear(features, hidden),
+            nn.LayerNorm(hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, width),
+        )

@@ -14,9 +14,7 @@ from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
 from models.nets.backbones import create_model, take_apart
-from models.nets.encoders import Encoded
-
-OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
+from models.nets.encoders import OUTLIER, Encoded, Projection
 
 
 class Lower(NamedTuple):
@@ -55,7 +53,9 @@ class ImageEncoder(nn.Module):
         # Features of different blocks differ a hundredfold in scale; see standardise().
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
-        self.project = _projection(features, config, width)
+        self.project = Projection(features, config.hidden, width, config.dropout)
+        # Its own dropout: of two ways from the same features, each learns without the other.
+        self.shortcut = Projection(features, 0, width, config.dropout) if config.shortcut else None
         self.token_width = backbone.channels[len(self.blocks) - 1]
 
     def forward(self, pixels: Tensor) -> Encoded:
@@ -80,7 +80,10 @@ class ImageEncoder(nn.Module):
             self._count_statistics(len(lower.map_nCHW) > 1)
         features_nF, last_nCHW = self._features(lower)
         features_nF = (features_nF - self.feature_mean) / self.feature_std
-        vector_nD = self.project(features_nF.clamp(-OUTLIER, OUTLIER))
+        features_nF = features_nF.clamp(-OUTLIER, OUTLIER)
+        vector_nD = self.project(features_nF)
+        if self.shortcut is not None:
+            vector_nD = vector_nD + self.shortcut(features_nF)
         tokens_nTW = last_nCHW.flatten(2).transpose(1, 2)
         return Encoded(vector_nD, tokens_nTW, torch.ones_like(tokens_nTW[:, :, 0], dtype=torch.bool))
 
@@ -116,7 +119,8 @@ class ImageEncoder(nn.Module):
 
     def fresh(self) -> list[nn.Parameter]:
         """Parameters that the backbone does not bring."""
-        return list(self.project.parameters())
+        shortcut = [] if self.shortcut is None else list(self.shortcut.parameters())
+        return [*self.project.parameters(), *shortcut]
 
     def train(self, mode: bool = True) -> Self:
         """As usual, but BatchNorm keeps its pretrained statistics, which small batches would ruin.
@@ -130,19 +134,6 @@ class ImageEncoder(nn.Module):
     def _count_statistics(self, counting: bool) -> None:
         for part in (self.stem, self.blocks, self.head):
             part.train(counting)
-
-
-def _projection(features: int, config: ImageEncoderConfig, width: int) -> nn.Sequential:
-    if not config.hidden:
-        return nn.Sequential(nn.Dropout(config.dropout), nn.Linear(features, width))
-    return nn.Sequential(
-        nn.Dropout(config.dropout),
-        nn.Linear(features, config.hidden),
-        nn.LayerNorm(config.hidden),
-        nn.GELU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, width),
-    )
 
 
 def pool(map_nCHW: Tensor) -> list[Tensor]:

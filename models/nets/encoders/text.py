@@ -2,6 +2,7 @@
 
 # n rows, T tokens, W width of a subword's embedding, H hidden, D width"""
 
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models import config as configs
-from models.nets.encoders import Encoded
+from models.nets.encoders import OUTLIER, Encoded, Projection
 
 _BERT_EPSILON = 1e-12
 
@@ -20,10 +21,12 @@ class TextLower(NamedTuple):
 
     states_nTW: a transformer's states after its last frozen layer; elsewhere, the ids (n, T).
     lengths_n: int64, without the padding.
+    pooled_nP: what frozen layers were pooled to; P may be 0.
     """
 
     states_nTW: Tensor
     lengths_n: Tensor
+    pooled_nP: Tensor
 
 
 class TextEncoder(nn.Module):
@@ -40,7 +43,7 @@ class TextEncoder(nn.Module):
 
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Run the frozen part."""
-        return TextLower(ids, lengths)
+        return TextLower(ids, lengths, nothing_pooled(ids))
 
     def upper(self, lower: TextLower) -> Encoded:
         """Run the trainable part."""
@@ -78,7 +81,7 @@ class RecurrentTextEncoder(TextEncoder):
         Lengths go into the recurrence itself: a backward pass that began in the padding would make an item's
         vector depend on its neighbours in the batch.
         """
-        ids_nT, lengths_n = lower
+        ids_nT, lengths_n, _ = lower
         words_nTW = self.dropout(self.embedding(ids_nT))
         packed = pack_padded_sequence(words_nTW, lengths_n.cpu(), batch_first=True, enforce_sorted=False)
         states_nTH, _ = pad_packed_sequence(
@@ -107,7 +110,7 @@ class ConvolutionalTextEncoder(TextEncoder):
 
     def upper(self, lower: TextLower) -> Encoded:
         """See the interface. Padding is blanked first, so that it is what a short text ends in anyway."""
-        ids_nT, lengths_n = lower
+        ids_nT, lengths_n, _ = lower
         valid_nT = valid_tokens(ids_nT, lengths_n)
         words_nTW = self.dropout(self.embedding(ids_nT)) * valid_nT[:, :, None]
         maps = [layer(words_nTW.transpose(1, 2)).relu()[:, :, : ids_nT.shape[1]] for layer in self.convolutions]
@@ -117,7 +120,10 @@ class ConvolutionalTextEncoder(TextEncoder):
 
 
 class TransformerTextEncoder(TextEncoder):
-    """BERT's encoder (Devlin et al. 2019), pooled by mean, and projected to `width`."""
+    """BERT's encoder (Devlin et al. 2019); layers pooled by mean, and projected to `width`."""
+
+    feature_mean: Tensor
+    feature_std: Tensor
 
     def __init__(self, config: configs.TransformerTextEncoder, width: int, *, is_pretrained: bool = False) -> None:
         super().__init__()
@@ -131,24 +137,49 @@ class TransformerTextEncoder(TextEncoder):
             TransformerLayer(config.hidden, config.heads, config.feedforward, config.dropout)
             for _ in range(config.layers)
         )
-        self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, width))
+        every = config.pool_every or config.layers
+        self._pooled = {config.layers - 1, *range(every - 1, config.layers, every)}
+        features = config.hidden * len(self._pooled)
+        # See standardise().
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_std", torch.ones(features))
+        self.project = Projection(features, config.projection, width, config.dropout)
+        self.shortcut = Projection(features, 0, width, config.dropout) if config.shortcut else None
         self.token_width = config.hidden
+
+    @property
+    def lower_width(self) -> int:
+        """P: features that the frozen layers are pooled to."""
+        return self.norm.normalized_shape[0] * len([layer for layer in self._pooled if layer < self.frozen_layers])
 
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Embed, and run the frozen layers; with none frozen, all is left to `upper`."""
         if not self.frozen_layers:
-            return TextLower(ids, lengths)
-        return TextLower(self._run(self._embed(ids), lengths, self.layers[: self.frozen_layers]), lengths)
+            return TextLower(ids, lengths, nothing_pooled(ids))
+        states_nTH, pooled = self._run(self._embed(ids), lengths, 0, self.frozen_layers)
+        return TextLower(states_nTH, lengths, torch.cat([nothing_pooled(states_nTH), *pooled], dim=1))
 
     def upper(self, lower: TextLower) -> Encoded:
         """See the interface."""
-        states_nTH, lengths_n = lower
-        if not self.frozen_layers:
-            states_nTH = self._embed(states_nTH)
-        states_nTH = self._run(states_nTH, lengths_n, self.layers[self.frozen_layers :])
-        valid_nT = valid_tokens(states_nTH[:, :, 0], lengths_n)
-        vector_nD = self.project(masked_mean(states_nTH, valid_nT))
-        return Encoded(vector_nD, states_nTH, valid_nT)
+        features_nF, states_nTH = self._features(lower)
+        features_nF = ((features_nF - self.feature_mean) / self.feature_std).clamp(-OUTLIER, OUTLIER)
+        vector_nD = self.project(features_nF)
+        if self.shortcut is not None:
+            vector_nD = vector_nD + self.shortcut(features_nF)
+        return Encoded(vector_nD, states_nTH, valid_tokens(states_nTH[:, :, 0], lower.lengths_n))
+
+    @torch.no_grad()
+    def standardise(self, lowers: Iterable[TextLower]) -> None:
+        """Measure the mean and deviation of every feature on some training texts, a few at a time."""
+        features_nF = torch.cat([self._features(lower)[0] for lower in lowers])
+        self.feature_mean.copy_(features_nF.mean(0))
+        self.feature_std.copy_(features_nF.std(0, correction=0) + 1e-3)
+
+    def _features(self, lower: TextLower) -> tuple[Tensor, Tensor]:
+        """Pooled features (n, F) of all layers, and the states of the last."""
+        states_nTH = lower.states_nTW if self.frozen_layers else self._embed(lower.states_nTW)
+        states_nTH, pooled = self._run(states_nTH, lower.lengths_n, self.frozen_layers, len(self.layers))
+        return torch.cat([lower.pooled_nP, *pooled], dim=1), states_nTH
 
     def pretrained(self) -> list[nn.Parameter]:
         """See the interface."""
@@ -156,7 +187,8 @@ class TransformerTextEncoder(TextEncoder):
 
     def fresh(self) -> list[nn.Parameter]:
         """See the interface."""
-        own = list(self.project.parameters())
+        shortcut = [] if self.shortcut is None else list(self.shortcut.parameters())
+        own = [*self.project.parameters(), *shortcut]
         return own if self.is_pretrained else [*own, *self._changing()]
 
     def _changing(self) -> list[nn.Parameter]:
@@ -178,11 +210,15 @@ class TransformerTextEncoder(TextEncoder):
         embedded_nTH: Tensor = self.dropout(self.norm(self.embedding(ids_nT) + self.positions(places_T)))
         return embedded_nTH
 
-    def _run(self, states_nTH: Tensor, lengths_n: Tensor, layers: nn.ModuleList) -> Tensor:
+    def _run(self, states_nTH: Tensor, lengths_n: Tensor, first: int, end: int) -> tuple[Tensor, list[Tensor]]:
+        """Layers from `first` up to `end`: the states after them, and means (n, H) of those that are pooled."""
         valid_nT = valid_tokens(states_nTH[:, :, 0], lengths_n)
-        for layer in layers:
-            states_nTH = layer(states_nTH, valid_nT)
-        return states_nTH
+        pooled = []
+        for number in range(first, end):
+            states_nTH = self.layers[number](states_nTH, valid_nT)
+            if number in self._pooled:
+                pooled.append(masked_mean(states_nTH, valid_nT))
+        return states_nTH, pooled
 
 
 class TransformerLayer(nn.Module):
@@ -214,6 +250,11 @@ class TransformerLayer(nn.Module):
         """(n, T, H) → (n, heads, T, H / heads)."""
         count, length, hidden = part_nTH.shape
         return part_nTH.view(count, length, self.num_heads, hidden // self.num_heads).transpose(1, 2)
+
+
+def nothing_pooled(like_n: Tensor) -> Tensor:
+    """(n, 0) float32."""
+    return torch.zeros(like_n.shape[0], 0, device=like_n.device)
 
 
 def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
