@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.nets.encoders import join_features
 from models.nets.encoders.image import Lower
-from models.nets.encoders.text import TextLower, nothing_pooled
+from models.nets.encoders.text import TextLower
 from models.preprocess.text import pad_ids
 from training.augment import augment_maps, augment_pixels, drop_subwords
 from training.cache import LowerCache
@@ -116,4 +117,4 @@ class BatchSource:
             return self.states.load(chosen)
         arrays = pad_ids([self.captions[row][caption] for row, caption in chosen])
         ids_nT = torch.from_numpy(arrays["ids"])
-        return TextLower(ids_nT, torch.from_numpy(arrays["lengths"]), nothing_pooled(ids_nT))
+        return TextLower(ids_nT, torch.from_numpy(arrays["lengths"]), join_features((), ids_nT))

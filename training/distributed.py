@@ -94,6 +94,13 @@ def agree(number: int) -> int:
     return int(shared)
 
 
+def take_first(module: nn.Module) -> None:
+    """Give every process the first one's parameters and buffers."""
+    if size() > 1:
+        for value in module.state_dict().values():
+            dist.broadcast(value, src=0)
+
+
 def most(number: int) -> int:
     """The largest of all processes' numbers."""
     if size() == 1:

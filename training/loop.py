@@ -106,6 +106,8 @@ def fit(
         _tell_epoch(scalars, progress, job, schedule, state)
         file.save(state, weights)
     module.load_state_dict(weights.best or weights.average.module.state_dict())
+    # BatchNorm counts each process's own share, where it counts at all.
+    distributed.take_first(module)
     state.finished.append(job.name)
     state.enter("")
     if distributed.is_first():

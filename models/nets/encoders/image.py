@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
 from models.nets.backbones import create_model, take_apart
-from models.nets.encoders import OUTLIER, Encoded, Projection
+from models.nets.encoders import OUTLIER, Encoded, Projection, join_features
 
 
 class Lower(NamedTuple):
@@ -65,13 +65,13 @@ class ImageEncoder(nn.Module):
     def lower(self, pixels: Tensor) -> Lower:
         """Run the frozen part on (n, S, S, 3) uint8 pixels."""
         current = pixels.permute(0, 3, 1, 2).float()
-        pooled = [current.new_zeros(len(current), 0)] if self.histogram is None else [self.histogram(current)]
+        pooled = [] if self.histogram is None else [self.histogram(current)]
         if self.frozen_blocks:
             current = self.stem(self._normalise(current))
             for block in self.blocks[: self.frozen_blocks]:
                 current = block(current)
                 pooled += pool(current)
-        return Lower(current, torch.cat(pooled, dim=1))
+        return Lower(current, join_features(pooled, current))
 
     def upper(self, lower: Lower) -> Encoded:
         """Run the trainable part."""
@@ -100,7 +100,7 @@ class ImageEncoder(nn.Module):
 
     def _features(self, lower: Lower) -> tuple[Tensor, Tensor]:
         """Pooled features (n, F) of all parts, and the last block's map."""
-        current, pooled = lower.map_nCHW, [lower.pooled_nF]
+        current, pooled = lower.map_nCHW, [lower.pooled_nF] if self.lower_width else []
         if not self.frozen_blocks:
             current = self.stem(self._normalise(current))
         for block in self.blocks[self.frozen_blocks :]:

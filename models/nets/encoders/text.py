@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models import config as configs
-from models.nets.encoders import OUTLIER, Encoded, Projection
+from models.nets.encoders import OUTLIER, Encoded, Projection, join_features
 
 _BERT_EPSILON = 1e-12
 
@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
 
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Run the frozen part."""
-        return TextLower(ids, lengths, nothing_pooled(ids))
+        return TextLower(ids, lengths, join_features((), ids))
 
     def upper(self, lower: TextLower) -> Encoded:
         """Run the trainable part."""
@@ -155,9 +155,9 @@ class TransformerTextEncoder(TextEncoder):
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Embed, and run the frozen layers; with none frozen, all is left to `upper`."""
         if not self.frozen_layers:
-            return TextLower(ids, lengths, nothing_pooled(ids))
+            return TextLower(ids, lengths, join_features((), ids))
         states_nTH, pooled = self._run(self._embed(ids), lengths, 0, self.frozen_layers)
-        return TextLower(states_nTH, lengths, torch.cat([nothing_pooled(states_nTH), *pooled], dim=1))
+        return TextLower(states_nTH, lengths, join_features(pooled, states_nTH))
 
     def upper(self, lower: TextLower) -> Encoded:
         """See the interface."""
@@ -179,7 +179,7 @@ class TransformerTextEncoder(TextEncoder):
         """Pooled features (n, F) of all layers, and the states of the last."""
         states_nTH = lower.states_nTW if self.frozen_layers else self._embed(lower.states_nTW)
         states_nTH, pooled = self._run(states_nTH, lower.lengths_n, self.frozen_layers, len(self.layers))
-        return torch.cat([lower.pooled_nP, *pooled], dim=1), states_nTH
+        return torch.cat([lower.pooled_nP, *pooled] if self.lower_width else pooled, dim=1), states_nTH
 
     def pretrained(self) -> list[nn.Parameter]:
         """See the interface."""
@@ -250,11 +250,6 @@ class TransformerLayer(nn.Module):
         """(n, T, H) → (n, heads, T, H / heads)."""
         count, length, hidden = part_nTH.shape
         return part_nTH.view(count, length, self.num_heads, hidden // self.num_heads).transpose(1, 2)
-
-
-def nothing_pooled(like_n: Tensor) -> Tensor:
-    """(n, 0) float32."""
-    return torch.zeros(like_n.shape[0], 0, device=like_n.device)
 
 
 def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
