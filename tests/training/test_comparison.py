@@ -29,7 +29,9 @@ def test_each_fusion_and_recipe_is_trained_from_each_seed_and_none_twice(pairs: 
     names = [(trial.name, trial.seed) for trial in trials]
     assert names == [(name, seed) for name in ("add", "cross_attention", "other") for seed in (0, 1)]
     assert set(trials[0].figures) == {
-        f"{part}/{head}" for part in ("image", "text", "image+text") for head in ("shape", "colour")
+        *(f"{part}/{head}" for part in ("image", "text", "image+text") for head in ("shape", "colour")),
+        "matching/text_to_image",
+        "matching/image_to_text",
     }
     sizes = {trial.name: trial.num_parameters for trial in trials}
     assert sizes["add"] < sizes["cross_attention"] < sizes["other"]
