@@ -114,8 +114,8 @@ def _fuse_graph(network: Network) -> tuple[onnx.ModelProto, tuple[str, ...], tup
     uncertain = [head for head, config in network.config.targets.items() if config.uncertainty]
     outputs = (
         "embedding",
-        *(f"logits.{head}" for head in network.heads),
-        *(f"value.{head}" for head in network.targets),
+        *(f"logits.{head}" for head in network.config.classes),
+        *(f"value.{head}" for head in network.config.targets),
         *(f"log_variance.{head}" for head in uncertain),
     )
     axes |= {name: {0: "n"} for name in outputs}

@@ -180,6 +180,10 @@ class Recipe(Config):
                 raise ValueError(f"{name}: data.columns, preprocessing and network must all have it, or none")
             if getattr(self.stages, name) is not None and not column:
                 raise ValueError(f"stages.{name} has no data.columns.{name} to train on")
+        if "retrieval" in self.data.columns.heads:
+            raise ValueError(
+                "data.columns: a head named 'retrieval' is what figures of retrieval are called; rename it"
+            )
         for head in self.objective.heads:
             if head not in self.data.columns.heads:
                 raise ValueError(

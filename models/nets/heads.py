@@ -2,6 +2,7 @@
 
 # B batch, D width, C classes, E embedding dimensions"""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -49,19 +50,39 @@ class RegressionHead(nn.Linear):
         return torch.cat([found[:, :1], bounded], dim=1)
 
 
-def build_heads(config: NetworkConfig) -> tuple[nn.ModuleDict, nn.ModuleDict]:
+class Heads(nn.ModuleDict):
+    """Heads by their name, which is a column's and so may be anything.
+
+    torch takes no dots in a module's name, nor what its own attributes are called: a column `type` is not rare.
+    """
+
+    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__({_module_name(name): head for name, head in heads.items()})
+        self._names = tuple(heads)
+
+    def each(self, fused_BD: Tensor) -> dict[str, Tensor]:
+        """What each gives for fused vectors (B, D), by its name."""
+        return {name: head(fused_BD) for name, head in zip(self._names, self.values(), strict=True)}
+
+
+def _module_name(head: str) -> str:
+    taken = not head or "." in head or hasattr(nn.ModuleDict, head) or head in nn.Module().__dict__
+    return f"_{head.replace('.', '_')}_{head.encode().hex()}" if taken else head
+
+
+def build_heads(config: NetworkConfig) -> tuple[Heads, Heads]:
     """A network's classification heads, and those that give a number, by name."""
     return (
-        nn.ModuleDict({name: ClassificationHead(head, config.width) for name, head in config.classes.items()}),
-        nn.ModuleDict({name: RegressionHead(head, config.width) for name, head in config.targets.items()}),
+        Heads({name: ClassificationHead(head, config.width) for name, head in config.classes.items()}),
+        Heads({name: RegressionHead(head, config.width) for name, head in config.targets.items()}),
     )
 
 
-def run_heads(classes: nn.ModuleDict, targets: nn.ModuleDict, fused_BD: Tensor) -> HeadOutputs:
+def run_heads(classes: Heads, targets: Heads, fused_BD: Tensor) -> HeadOutputs:
     """Every head on fused vectors (B, D)."""
-    numbers = {name: head(fused_BD) for name, head in targets.items()}
+    numbers = targets.each(fused_BD)
     return HeadOutputs(
-        {name: head(fused_BD) for name, head in classes.items()},
+        classes.each(fused_BD),
         {name: found[:, 0] for name, found in numbers.items()},
         {name: found[:, 1] for name, found in numbers.items() if found.shape[1] == 2},
     )

@@ -23,6 +23,36 @@ def test_each_head_gives_what_its_kind_gives() -> None:
     assert {name: part.shape for name, part in found.log_variances.items()} == {"price": (3,)}
 
 
+@pytest.mark.parametrize(
+    "name", ["type", "items", "a.b", "training", "Größe (cm)", "weight", "_modules", "0", " "]
+)
+def test_a_head_may_be_called_whatever_a_column_is(name: str) -> None:
+    other = "keys" if name != "keys" else "pop"
+    config = CONFIG.model_copy(
+        update={
+            "classes": {name: ClassificationHead(labels=("a", "b", "c"))},
+            "targets": {other: RegressionHead()},
+        }
+    )
+    classes, targets = build_heads(config)
+    found = run_heads(classes, targets, torch.zeros(2, 4))
+    assert found.logits[name].shape == (2, 3)
+    assert found.values[other].shape == (2,)
+    again, _ = build_heads(config)
+    again.load_state_dict(classes.state_dict())
+
+
+def test_heads_of_like_names_stay_apart() -> None:
+    names = ("a.b", "a_b", "_a_b", "type", "_type_")
+    config = CONFIG.model_copy(update={"classes": {name: ClassificationHead(labels=("x", "y")) for name in names}})
+    assert len(build_heads(config)[0]) == len(names)
+
+
+def test_an_ordinary_name_is_the_weights_own() -> None:
+    # Checkpoints are read by it.
+    assert set(build_heads(CONFIG)[0].state_dict()) == {"colour.weight", "colour.bias"}
+
+
 def test_a_number_is_linear_and_its_log_variance_is_bounded_and_still_learns() -> None:
     layer = Layer(RegressionHead(uncertainty=True), 1)
     torch.nn.init.ones_(layer.weight)

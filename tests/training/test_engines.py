@@ -69,3 +69,10 @@ def test_a_text_encoder_is_the_same_on_both_engines_and_in_any_batch(kind: str, 
 def test_a_backbone_is_the_same_on_both_engines_and_in_any_batch(backbone: str, frozen_blocks: int) -> None:
     image = {"backbone": backbone, "frozen_blocks": frozen_blocks}
     assert_engines_agree(*predictors(image=image, fusion="cross_attention"))
+
+
+def test_heads_of_odd_names_are_the_same_on_both_engines() -> None:
+    classes = {name: {"labels": ["a", "b"]} for name in ("type", "a.b", "Größe (cm)")}
+    onnx, torch = predictors(classes=classes)
+    assert set(onnx.predict([onnx.prepare(SAMPLES[0])])[0].scores) >= set(classes)
+    assert_engines_agree(onnx, torch)
