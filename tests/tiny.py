@@ -18,8 +18,8 @@ from models.config import NetworkConfig
 from models.nets.fusion import GatedFusion
 from models.nets.network import Network
 from training import assemble
+from training.data.tokenizer import train_tokenizer
 from training.recipe import Recipe
-from training.tokenizer import train_tokenizer
 
 SIDE_PX = 32
 ROOT = Path(__file__).parent.parent

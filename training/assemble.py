@@ -19,10 +19,10 @@ from models.nets.network import Network
 from models.predictor import Predictor
 from retrieval.gallery import Item
 from retrieval.seed_gallery import write_seed
-from training.data import Pairs
-from training.evaluate import BATCH, prepare
+from training.data.pairs import Pairs
 from training.export import export_network
-from training.loop import Progress
+from training.measures.evaluate import BATCH, prepare
+from training.optimisation.loop import Progress
 from training.recipe import GalleryRecipe, Recipe
 
 

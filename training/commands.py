@@ -14,10 +14,10 @@ from models.errors import CheckpointError, ConfigError, ManifestError
 from models.manifest import SPLITS
 from models.predictor import load_predictor
 from training import assemble, comparison, report, run
-from training.data import load_pairs
-from training.evaluate import measure, run_subsets
-from training.facts import describe
-from training.gain import fusion_gain
+from training.data.pairs import load_pairs
+from training.measures.evaluate import measure, run_subsets
+from training.measures.facts import describe
+from training.measures.gain import fusion_gain
 from training.progress import SilentProgress, TerminalProgress
 from training.recipe import Recipe, read_recipe
 

@@ -16,13 +16,13 @@ from torch import nn
 from models.config import FusionName
 from models.errors import ConfigError
 from models.nets.network import Network
-from training.data import Pairs
-from training.encoded_rows import EncodedRows
-from training.loop import Progress, fit
+from training.data.encoded_rows import EncodedRows
+from training.data.pairs import Pairs
+from training.optimisation.loop import Progress, fit
+from training.optimisation.state import RunState
 from training.recipe import Recipe
 from training.setup import set_up
 from training.stages import Plan, encode_rows, fusion_job, run_stages, validate
-from training.state import RunState
 from training.workbench import Workbench
 
 TRIALS = "trials.json"

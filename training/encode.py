@@ -14,9 +14,9 @@ from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
 from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network
-from training import distributed
-from training.batches import BatchSource, EncoderInputs
-from training.data import Rows
+from training.data.batches import BatchSource, EncoderInputs
+from training.data.pairs import Rows
+from training.optimisation import distributed
 
 EVALUATION_BATCH = 64
 

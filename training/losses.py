@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.data import UNLABELLED
+from training.data.pairs import UNLABELLED
 
 MAX_SCALE = 100.0  # CLIP's bound: above it, one pair decides the whole gradient
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from models.config import NetworkConfig
 from models.nets.heads import HeadOutputs
+from training.data.truth import Truth
 from training.losses import multi_label_loss, regression_loss, single_label_loss
-from training.truth import Truth
 
 
 def head_losses(

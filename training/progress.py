@@ -15,7 +15,7 @@ from rich.progress import (
 
 
 class TerminalProgress:
-    """Shows `training.loop.Progress` with rich; where stderr is no terminal, only the lines appear."""
+    """A `training.optimisation.loop.Progress`, by rich; where stderr is no terminal, only the lines appear."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -57,10 +57,10 @@ class SilentProgress:
     """Shows nothing: another process of the same run does."""
 
     def start(self, name: str, total: int) -> None:
-        """See `training.loop.Progress`."""
+        """See `training.optimisation.loop.Progress`."""
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """See `training.loop.Progress`."""
+        """See `training.optimisation.loop.Progress`."""
 
     def log(self, line: str) -> None:
-        """See `training.loop.Progress`."""
+        """See `training.optimisation.loop.Progress`."""

@@ -10,20 +10,21 @@ import torch
 from models.errors import ConfigError, ManifestError
 from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
-from training import assemble, distributed, report
-from training.calibrate import fit_calibration
-from training.curves import Scalars, curves
-from training.data import Pairs, check_images, load_pairs
-from training.evaluate import measure, run_subsets
-from training.facts import describe
-from training.gain import fusion_gain
-from training.loop import Progress
+from training import assemble, report
+from training.data.pairs import Pairs, check_images, load_pairs
+from training.data.truth import find_heads
+from training.measures.calibrate import fit_calibration
+from training.measures.evaluate import measure, run_subsets
+from training.measures.facts import describe
+from training.measures.gain import fusion_gain
+from training.optimisation import distributed
+from training.optimisation.curves import Scalars, curves
+from training.optimisation.loop import Progress
+from training.optimisation.state import RunState, load_module, read_state
 from training.recipe import Recipe
 from training.setup import Setup, set_up
 from training.stages import run_stages
-from training.state import RunState, load_module, read_state
 from training.trust import fit_trust
-from training.truth import find_heads
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,17 @@ from models.nets.encoders.text import TextLower, TransformerTextEncoder
 from models.nets.network import Network
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
-from training import distributed
-from training.batches import BatchSource, Ids
-from training.cache import LowerCache, open_lower_cache
-from training.data import Pairs, prepare_pixels, prepare_texts
-from training.loop import Progress
+from training.data.batches import BatchSource, Ids
+from training.data.image_cache import LowerCache, open_lower_cache
+from training.data.pairs import Pairs, prepare_pixels, prepare_texts
+from training.data.text_cache import StateCache, open_state_cache
+from training.data.tokenizer import train_tokenizer
+from training.data.truth import Truth, class_balance, find_heads
+from training.optimisation import distributed
+from training.optimisation.loop import Progress
 from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
 from training.stages import Plan
-from training.text_cache import StateCache, open_state_cache
-from training.tokenizer import train_tokenizer
-from training.truth import Truth, class_balance, find_heads
 from training.workbench import Workbench
 
 STATISTICS_ITEMS = 1_024  # enough for a mean and a deviation of each feature

@@ -17,21 +17,21 @@ from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
 from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch, Network
-from training import distributed
-from training.augment import mix_maps
-from training.batches import BatchSource, EncoderInputs
-from training.curves import Scalars, no_scalars
-from training.data import Rows
+from training.data.augment import mix_maps
+from training.data.batches import BatchSource, EncoderInputs
+from training.data.encoded_rows import EncodedRows
+from training.data.pairs import Rows
+from training.data.truth import Truth
 from training.encode import chunks, encode, encode_all, encode_each, gather_batch, subset_mask, subsets, together
-from training.encoded_rows import EncodedRows
-from training.execution import autocast, executed
-from training.job import Job
-from training.loop import Progress, fit
+from training.measures.validation import joined, subset_figures, validation_figures
 from training.objective import head_losses
+from training.optimisation import distributed
+from training.optimisation.curves import Scalars, no_scalars
+from training.optimisation.execution import autocast, executed
+from training.optimisation.job import Job
+from training.optimisation.loop import Progress, fit
+from training.optimisation.state import RunState
 from training.recipe import Recipe, Stage
-from training.state import RunState
-from training.truth import Truth
-from training.validation import joined, subset_figures, validation_figures
 from training.workbench import CONTRASTIVE, SHARED, Workbench, learned_by
 
 STAGES = ("image", "text", "fusion", "joint")

@@ -11,7 +11,7 @@ import torch
 from models.nets.fusion import GatedFusion
 from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch
-from training.data import Rows
+from training.data.pairs import Rows
 from training.encode import together
 from training.objective import TaskWeights, head_losses
 from training.stages import Plan, encode_rows

@@ -8,7 +8,7 @@ from models.errors import ConfigError
 from tests.tiny import Recorder, tiny_recipe, write_pairs
 from training import run
 from training.comparison import Asked, Trial, compare
-from training.data import Pairs
+from training.data.pairs import Pairs
 from training.report import comparison_plot, comparison_table
 
 RECIPE = tiny_recipe(

@@ -5,8 +5,8 @@ import torch
 
 from models.config import ClassificationHead, ImageEncoder, NetworkConfig, RegressionHead
 from models.nets.heads import HeadOutputs
+from training.data.truth import Truth
 from training.objective import TaskWeights, head_losses
-from training.truth import Truth
 
 LN3 = math.log(3)
 CONFIG = NetworkConfig(

@@ -14,8 +14,8 @@ from models.manifest import Columns, read_manifest
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_tokenizer
-from training.data import load_pairs, prepare_pixels, prepare_texts
-from training.evaluate import prepare
+from training.data.pairs import load_pairs, prepare_pixels, prepare_texts
+from training.measures.evaluate import prepare
 
 FILES = sorted(SAMPLES.glob("images/*.png"))[::12]
 

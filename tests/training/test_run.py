@@ -12,7 +12,8 @@ from models.config import ImageEncoder, NetworkConfig
 from models.errors import ConfigError, ManifestError
 from retrieval.seed_gallery import read_seed
 from tests.tiny import Recorder, tiny_recipe, write_pairs
-from training import loop, run
+from training import run
+from training.optimisation import loop
 from training.recipe import Recipe
 
 EPOCHS = {"epochs": 2, "batch_size": 8}

@@ -11,13 +11,13 @@ from typing import NamedTuple
 from models.errors import ManifestError
 from models.manifest import SPLITS, Columns
 from models.rows import Row, read_rows
+from training.data.tokenizer import train_tokenizer
 from training.drafting import names
 from training.drafting.carving import Carve, find_carve
 from training.drafting.imagefiles import image_keys, image_sizes
 from training.drafting.roles import Guess, guess_roles
 from training.drafting.sizing import Facts, Sizes, choose_sizes, estimate_seconds
 from training.drafting.survey import GAPS, MAYBE_GAPS, Column, gaps_seen, look_at, spread, words
-from training.tokenizer import train_tokenizer
 
 TOKENIZED = 20_000
 """Texts that are split into subwords, to see how long they get."""

@@ -68,7 +68,7 @@ def image_sizes(root: Path, column: Column) -> list[tuple[int, int]]:
 
 
 def image_keys(root: Path, column: Column) -> dict[str, str]:
-    """What equal images share, by cell, as `training.data` finds it; by path where reading them all takes long."""
+    """What equal images share, by cell, as `training.data.pairs` finds it; by path where reading takes long."""
     there = [cell for cell in column.counts if _exists(root, cell)]
     if sum((root / cell).stat().st_size for cell in there) > MAX_BYTES:
         return {cell: f"image={cell}" for cell in there}

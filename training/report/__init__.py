@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.outputs import SubsetOutput
+from training.measures.outputs import SubsetOutput
 from training.report.card import evaluation_report, model_card
 from training.report.comparison import comparison_plot, comparison_table
 from training.report.pictures import error_sheet, retrieval_sheet

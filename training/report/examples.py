@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import head_labels
-from training.matching import equal_texts
-from training.outputs import SubsetOutput
+from training.measures.evaluate import head_labels
+from training.measures.matching import equal_texts
+from training.measures.outputs import SubsetOutput
 
 NUM_QUERIES = 6
 TOP_K = 5

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 from models.checkpoint import CheckpointConfig
 from models.decode import decode_image
 from models.manifest import Record
-from training.outputs import SubsetOutput
+from training.measures.outputs import SubsetOutput
 from training.report.examples import TOP_K, Query, mistakes, retrieval_queries
 from training.report.fonts import font_for
 

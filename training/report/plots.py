@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
-from training.evaluate import labelled_scores
-from training.loop import TASK_WEIGHTS
-from training.metrics import confusion, reliability
-from training.outputs import SubsetOutput
+from training.measures.evaluate import labelled_scores
+from training.measures.metrics import confusion, reliability
+from training.measures.outputs import SubsetOutput
+from training.optimisation.loop import TASK_WEIGHTS
 from training.report.fonts import families
 
 DPI = 110

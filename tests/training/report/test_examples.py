@@ -4,7 +4,7 @@ import pytest
 from models.calibration import Calibration
 from models.manifest import Record
 from tests.tiny import tiny_checkpoint
-from training.outputs import SubsetOutput
+from training.measures.outputs import SubsetOutput
 from training.report.examples import mistakes, retrieval_queries
 
 CONFIG = tiny_checkpoint().config

@@ -7,7 +7,7 @@ from PIL import Image
 
 from models.manifest import Record
 from tests.tiny import image_file, picture, tiny_checkpoint
-from training.outputs import SubsetOutput
+from training.measures.outputs import SubsetOutput
 from training.report.fonts import font_for
 from training.report.pictures import (
     CELL_PX,

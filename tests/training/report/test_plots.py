@@ -6,7 +6,7 @@ from PIL import Image
 from models.config import ClassificationHead, NetworkConfig
 from models.manifest import Record
 from tests.tiny import tiny_checkpoint
-from training.outputs import SubsetOutput
+from training.measures.outputs import SubsetOutput
 from training.report.plots import confusion_plots, learning_plot, reliability_plot, stage_heads, telling_labels
 
 COUNTS = np.array(

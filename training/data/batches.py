@@ -1,0 +1,120 @@
+"""Training batches: from row numbers to encoder inputs, with everything random drawn from one generator.
+
+# N rows of the manifest, B batch, M modalities, H heads, n rows that have a modality"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.nets.encoders import join_features
+from models.nets.encoders.image import Lower
+from models.nets.encoders.text import TextLower
+from models.preprocess.text import pad_ids
+from training.data.augment import augment_maps, augment_pixels, drop_subwords
+from training.data.image_cache import LowerCache
+from training.data.pairs import Pairs, Rows
+from training.data.text_cache import StateCache
+from training.data.truth import Truth
+from training.recipe import Augmentation
+
+Ids = NDArray[np.int64]
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderInputs:
+    """Inputs of the encoders' upper halves, each only for the rows that have its modality, as in `Batch`."""
+
+    image: Lower | None
+    text: TextLower | None
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device; where they are there already, nothing is copied."""
+        image = None if self.image is None else Lower(*(part.to(device) for part in self.image))
+        text = None if self.text is None else TextLower(*(part.to(device) for part in self.text))
+        return type(self)(image, text)
+
+
+class BatchSource:
+    """Assembles batches from the caches of the encoders' lower halves, or from token ids where text has none.
+
+    What it gives is on `device`. present_NM: bool; truth: of all rows; labels_NH: the labels of it.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        modalities: tuple[str, ...],
+        truth: Truth | NDArray[np.int64],
+        cache: LowerCache | None,
+        captions: Sequence[Sequence[Ids]],
+        states: StateCache | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self.pairs = pairs
+        self.modalities = modalities
+        self.cache = cache
+        self.captions = captions
+        self.states = states
+        self.device = device
+        self.truth = (truth if isinstance(truth, Truth) else Truth.of_labels(truth)).to(device)
+        self.labels_NH = self.truth.labels_NH
+        self.has = {
+            "image": pairs.image_of_N >= 0,
+            "text": np.array([bool(part) for part in captions], dtype=bool),
+        }
+        self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
+        self.present_NM = self.present_NM.to(device)
+        numbers: dict[tuple[str, ...], int] = {}
+        self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
+
+    def same(self, rows: Rows) -> Tensor:
+        """(B, B) bool: rows with an equal text or an equal image, which are no negatives of one another."""
+        texts_B, images_B = self._text_of_N[rows], self.pairs.image_of_N[rows]
+        equal_texts_BB = (texts_B[:, None] == texts_B) & self.has["text"][rows]
+        equal_images_BB = (images_B[:, None] == images_B) & self.has["image"][rows]
+        return torch.from_numpy(equal_texts_BB | equal_images_BB).to(self.device)
+
+    def plain(self, rows: Rows) -> EncoderInputs:
+        """Nothing random: first captions, images as they are."""
+        image = self._images(rows, np.zeros(len(rows), dtype=np.intp))
+        text = self._texts([(int(row), 0) for row in rows if self.captions[row]])
+        return EncoderInputs(image, text).to(self.device)
+
+    def augmented(
+        self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
+    ) -> EncoderInputs:
+        """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented."""
+        picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
+        num_variants = 1 if self.cache is None else len(self.cache.maps_VICHW)
+        image = self._images(rows, (picks[0] % num_variants).astype(np.intp))
+        if image is not None and self.cache is not None:
+            augment = augment_pixels if self.cache.holds_pixels else augment_maps
+            image = augment(image, config, generator)
+        options = [(int(row), int(pick)) for row, pick in zip(rows, picks[1], strict=True)]
+        chosen = [(row, pick % len(self.captions[row])) for row, pick in options if self.captions[row]]
+        text = self._texts(chosen)
+        if text is not None:
+            text = drop_subwords(text, config, unknown_id, generator)
+        return EncoderInputs(image, text).to(self.device)
+
+    def _images(self, rows: Rows, variants: Rows) -> Lower | None:
+        has = self.has["image"][rows]
+        if self.cache is None or not has.any():
+            return None
+        return self.cache.load(variants[has], self.pairs.image_of_N[rows][has])
+
+    def _texts(self, chosen: Sequence[tuple[int, int]]) -> TextLower | None:
+        """The captions of these (row, which of its captions)."""
+        if not chosen or "text" not in self.modalities:
+            return None
+        if self.states is not None:
+            return self.states.load(chosen)
+        arrays = pad_ids([self.captions[row][caption] for row, caption in chosen])
+        ids_nT = torch.from_numpy(arrays["ids"])
+        return TextLower(ids_nT, torch.from_numpy(arrays["lengths"]), join_features((), ids_nT))

@@ -1,0 +1,94 @@
+"""What frozen encoders gave for many rows, kept on disk, so that more rows than fit into memory can be fused.
+
+# N rows, M modalities, n rows that have one, T tokens, D width, W width of a modality's tokens"""
+
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+from models.nets.encoders import Encoded
+from training.data.pairs import Rows
+
+CPU = torch.device("cpu")
+
+
+class EncodedRows:
+    """Grows by batches, in order; then is read by row. Its files have no name and end with it."""
+
+    def __init__(self, *, with_tokens: bool, folder: Path | None = None) -> None:
+        """Prepare, empty; files go into `folder`, or to where the system keeps temporary ones."""
+        self._with_tokens, self._folder = with_tokens, folder
+        self._vectors: dict[str, _Ragged] = {}
+        self._tokens: dict[str, _Ragged] = {}
+        self._length = 0
+
+    def append(self, encoded: Mapping[str, Encoded], present_BM: Tensor, modalities: tuple[str, ...]) -> None:
+        """Add the next rows: for each modality what its encoder gave for the rows that have it."""
+        for place, modality in enumerate(modalities):
+            found = encoded.get(modality)
+            if found is None:
+                continue
+            rows = self._length + present_BM[:, place].nonzero()[:, 0].cpu().numpy()
+            vectors = self._vectors.setdefault(
+                modality, _Ragged(found.vector_nD.shape[1], np.float32, self._folder)
+            )
+            for row, vector_D in zip(rows, found.vector_nD.cpu().numpy(), strict=True):
+                vectors.append(int(row), vector_D[None])
+            if self._with_tokens and found.tokens_nTW is not None and found.valid_nT is not None:
+                tokens = self._tokens.setdefault(
+                    modality, _Ragged(found.tokens_nTW.shape[2], np.float16, self._folder)
+                )
+                for row, own_TW, valid_T in zip(rows, found.tokens_nTW, found.valid_nT, strict=True):
+                    tokens.append(int(row), own_TW[valid_T].cpu().numpy())
+        self._length += len(present_BM)
+
+    def take(self, rows: Rows, device: torch.device = CPU) -> dict[str, Encoded]:
+        """These rows, in this order, on a device; for each modality, those that have it."""
+        taken = {}
+        for modality, vectors in self._vectors.items():
+            own = [row for row in rows if row in vectors]
+            if own:
+                vectors_n1D, _ = vectors.take(own)
+                parts = self._tokens[modality].take(own) if modality in self._tokens else ()
+                taken[modality] = Encoded(*(part.to(device) for part in (vectors_n1D[:, 0], *parts)))
+        return taken
+
+
+class _Ragged:
+    """Rows of one or several vectors each, one row after the other in a file."""
+
+    def __init__(self, width: int, kind: DTypeLike, folder: Path | None) -> None:
+        self._width, self._kind = width, kind
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this
+        weakref.finalize(self, self._file.close)
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._end = 0
+        self._whole: NDArray[np.generic] | None = None
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._spans
+
+    def append(self, row: int, values_TW: NDArray[np.float32]) -> None:
+        self._file.write(np.ascontiguousarray(values_TW, dtype=self._kind).tobytes())
+        self._spans[row] = (self._end, self._end + len(values_TW))
+        self._end += len(values_TW)
+
+    def take(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """(n, T, W) float32, padded with zeros, and which of them are there (n, T)."""
+        if self._whole is None:
+            self._file.flush()
+            self._whole = np.memmap(self._file, self._kind, "r", shape=(self._end, self._width))
+        spans = [self._spans[row] for row in rows]
+        length = max(end - start for start, end in spans)
+        values_nTW = np.zeros((len(rows), length, self._width), dtype=np.float32)
+        valid_nT = np.zeros((len(rows), length), dtype=bool)
+        for place, (start, end) in enumerate(spans):
+            values_nTW[place, : end - start] = self._whole[start:end]
+            valid_nT[place, : end - start] = True
+        return torch.from_numpy(values_nTW), torch.from_numpy(valid_nT)

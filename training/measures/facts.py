@@ -1,0 +1,61 @@
+"""What a manifest holds, counted: rows, duplicates, missing cells, rare labels."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from models.config import NetworkConfig
+from models.manifest import SPLITS, Record
+from training.data.pairs import Pairs
+
+RARE_ROWS = 10
+_LACKS: Mapping[str, Callable[[Record], bool]] = {
+    "image": lambda record: record.image is None,
+    "text": lambda record: not record.texts,
+}
+
+
+def describe(pairs: Pairs, network: NetworkConfig) -> dict[str, Any]:
+    """Facts of a manifest, for a network's modalities and heads.
+
+    repeated: rows that equal an earlier row in their image, or in a group column.
+    missing: empty cells by modality or head, then by split; what is never empty is left out.
+    labels, rare_labels: by head, how many the network knows, and how many of them have few training rows; the
+        latter is left out where there are no training rows.
+    """
+    images = [int(image) for image in pairs.image_of_N if image >= 0]
+    repeated = {"image": len(images) - len(set(images))}
+    cells: dict[str, list[str]] = {}
+    for record in pairs.records:
+        for cell in record.groups:
+            cells.setdefault(cell.split("=", 1)[0], []).append(cell)
+    repeated |= {name: len(found) - len(set(found)) for name, found in cells.items()}
+    train = [pairs.records[row] for row in pairs.rows("train")]
+    return {
+        "manifest": pairs.path.name,
+        "hash": pairs.hash,
+        "rows": len(pairs.records),
+        "splits": pairs.sizes(),
+        "images": len(set(images)),
+        "repeated": {name: count for name, count in repeated.items() if count},
+        "missing": _missing(pairs, network),
+        "labels": {head: len(part.labels) for head, part in network.classes.items()},
+        "rare_labels": {head: _rare(train, head, part.labels) for head, part in network.classes.items() if train},
+    }
+
+
+def _missing(pairs: Pairs, network: NetworkConfig) -> dict[str, dict[str, int]]:
+    lacks = {name: _LACKS[name] for name in network.modalities if name in _LACKS}
+    found: dict[str, dict[str, int]] = {}
+    for split in SPLITS:
+        records = [pairs.records[row] for row in pairs.rows(split)]
+        for name, test in lacks.items():
+            found.setdefault(name, {})[split] = sum(map(test, records))
+        for head in (*network.classes, *network.targets):
+            found.setdefault(head, {})[split] = sum(not record.has(head) for record in records)
+    return {name: counts for name, counts in found.items() if any(counts.values())}
+
+
+def _rare(train: Sequence[Record], head: str, labels: Sequence[str]) -> int:
+    counts = Counter(label for record in train for label in record.labels_of(head))
+    return sum(counts[label] < RARE_ROWS for label in labels)
