@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.errors import ManifestError
-from models.manifest import SPLITS, Columns
+from models.manifest import SPLITS
 from models.rows import Row, read_rows
 from training.data.tokenizer import train_tokenizer
 from training.drafting import names
@@ -21,9 +21,6 @@ from training.drafting.survey import GAPS, MAYBE_GAPS, Column, gaps_seen, look_a
 
 TOKENIZED = 20_000
 """Texts that are split into subwords, to see how long they get."""
-
-HAS_TARGETS = "targets" in Columns.model_fields
-"""Whether this version has regression heads."""
 
 SQUARE = 1.15  # longer side to shorter: up to here, squashing to a square is hardly seen
 ONE_SHAPE = 1.1  # widest to narrowest: up to here, all images are distorted alike
@@ -67,8 +64,8 @@ class Draft:
     @property
     def can_learn(self) -> bool:
         """There are labels or targets, or two modalities to tell pairs by."""
-        targets = self.guess.names("targets") if HAS_TARGETS else []
-        return bool(self.guess.names("labels") or targets or (self.guess.names("image") and self.text))
+        heads = [*self.guess.names("labels"), *self.guess.names("targets")]
+        return bool(heads or (self.guess.names("image") and self.text))
 
     @property
     def minutes(self) -> int:
@@ -99,7 +96,7 @@ def make_draft(path: Path) -> Draft:
         image_sides=[min(size) for size in sizes],
         has_text=text is not None,
         mean_tokens=text.mean if text else 0,
-        has_labels=bool(guess.names("labels") or (HAS_TARGETS and guess.names("targets"))),
+        has_labels=bool(guess.names("labels") or guess.names("targets")),
         may_mirror=bool(image) and not fault,
     )
     return Draft(

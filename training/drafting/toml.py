@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.config import MODALITIES
-from training.drafting.draft import HAS_TARGETS, Draft
+from training.drafting.draft import Draft
 from training.drafting.sizing import FEW_ROWS, NUM_BLOCKS
 from training.drafting.survey import shorten
 from training.recipe import Stage
@@ -61,12 +61,7 @@ def _columns(draft: Draft) -> list[str]:
         lines.append("# no id: no column with a value of its own for each row; its number is its id")
     lines += _names("text", guess.roles.get("text", {}), "what is read; several columns are several captions")
     lines += _names("labels", guess.roles.get("labels", {}), "what is told, one classification head each")
-    targets = _names("targets", guess.roles.get("targets", {}), "numbers that are told, one regression head each")
-    if targets and not HAS_TARGETS:
-        targets = ["# Numbers to tell. This version has no regression heads yet, so they are not learnt:"] + [
-            f"# {line}" for line in targets
-        ]
-    lines += targets
+    lines += _names("targets", guess.roles.get("targets", {}), "numbers that are told, one regression head each")
     repeats = dict.fromkeys(guess.names("text"), "equal texts")
     group = {name: guess.roles.get("group", {}).get(name, repeats.get(name, "")) for name in draft.carve.group}
     lines += _names("group", group, "rows that share one of these never straddle a split; nor do equal images")
@@ -246,8 +241,6 @@ def summary(draft: Draft) -> Sequence[str]:
     guess, facts, sizes = draft.guess, draft.facts, draft.sizes
     lines = [f"{draft.path}: {facts.rows:,} rows, {len(draft.columns)} columns."]
     for role, columns in guess.roles.items():
-        if role == "targets" and not HAS_TARGETS:
-            role = "targets*"
         shown = [f"{shorten(name)} ({shorten(seen, 60)})" for name, seen in list(columns.items())[:4]]
         more = f" and {len(columns) - 4} more" if len(columns) > 4 else ""
         lines.append(f"  {role:<9} {', '.join(shown)}{more}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.errors import ManifestError
-from models.manifest import Columns, read_manifest
+from models.manifest import read_manifest
 from tests.tiny import ROOT, Recorder, image_file, picture
 from training import run
 from training.drafting.draft import Draft, make_draft
@@ -94,7 +94,7 @@ def test_text_alone_and_pairs_without_labels_give_recipes_too(tmp_path: Path) ->
     assert text.network.modalities == ("text",)
     unlabelled, _ = written(make_draft(as_csv(tmp_path, drop(rows, "kind"))), tmp_path)
     assert unlabelled.network.modalities == ("image", "text")
-    assert unlabelled.stages.image is None or "targets" in Columns.model_fields
+    assert unlabelled.data.columns.targets == ("price",)
 
 
 def test_the_samples_are_drafted_as_the_shipped_recipe_has_them(tmp_path: Path) -> None:
@@ -117,13 +117,9 @@ def test_odd_names_and_cells_are_quoted(tmp_path: Path) -> None:
     assert recipe.data.columns.labels == ("kind", odd)
 
 
-def test_numbers_to_tell_are_written_where_this_version_has_heads_for_them(tmp_path: Path) -> None:
-    recipe, text = written(make_draft(as_csv(tmp_path, pairs(tmp_path))), tmp_path)
-    if "targets" in Columns.model_fields:
-        assert recipe.data.columns.targets == ("price",)  # type: ignore[attr-defined]
-    else:
-        assert '#     "price",' in text
-        assert "no regression heads yet" in text
+def test_numbers_to_tell_get_a_head_each(tmp_path: Path) -> None:
+    recipe, _ = written(make_draft(as_csv(tmp_path, pairs(tmp_path))), tmp_path)
+    assert recipe.data.columns.targets == ("price",)
 
 
 def test_numbered_frames_are_warned_of_unless_a_column_groups_them(tmp_path: Path) -> None:
