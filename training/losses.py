@@ -2,6 +2,8 @@
 
 # B batch, C classes, E embedding dimensions, H heads of a single label"""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -55,9 +57,10 @@ class ContrastiveLoss(nn.Module):
     Rows with equal text or an equal image are not negatives of one another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 10.0) -> None:
+        """Start from `scale`, which is learnt."""
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(2.3))  # e ** 2.3 = 10
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def forward(self, left_BE: Tensor, right_BE: Tensor, same_BB: Tensor) -> Tensor:
         """Mean of both directions; `same_BB` marks pairs of rows that may not repel each other."""
@@ -75,9 +78,10 @@ class SigmoidContrast(nn.Module):
     Rows with equal text or an equal image belong together too. A sum over each row's pairs, a mean over rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 10.0) -> None:
+        """Start from `scale`, which is learnt."""
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(2.3))  # e ** 2.3 = 10
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         # Nearly all pairs are negatives: at first, none is taken to belong together.
         self.bias = nn.Parameter(torch.tensor(-10.0))
 

@@ -115,6 +115,12 @@ class Objective(Config):
         description="infonce: find the partner among the batch (CLIP). sigmoid: tell of each pair whether it "
         "belongs together (SigLIP). Rows of an equal text or image are no negatives in either.",
     )
+    contrastive_scale: float = Field(
+        10.0,
+        gt=0,
+        le=100,
+        description="What cosines are multiplied by at the start; short trainings stay near it.",
+    )
     contrastive: float = Field(1.0, ge=0, description="Between modalities, both ways.")
     contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
 

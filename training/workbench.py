@@ -32,7 +32,8 @@ class Workbench(nn.Module):
                 for name in network.modalities
             }
         )
-        self.contrast = {"infonce": ContrastiveLoss, "sigmoid": SigmoidContrast}[objective.contrastive_kind]()
+        contrast = {"infonce": ContrastiveLoss, "sigmoid": SigmoidContrast}[objective.contrastive_kind]
+        self.contrast = contrast(objective.contrastive_scale)
         learns = objective.weighting == "uncertainty"
         # A head that predicts its own variance is weighed by it already.
         certain = [head for head, config in network.config.targets.items() if not config.uncertainty]
