@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--out", type=Path, default=Path("checkpoints"), help="where versions are written"
             )
             command.add_argument("--name", help="another name than the recipe's")
+            _add_start(command)
             command.add_argument(
                 "--work", type=Path, default=Path("runs"), help="caches and the state to resume from"
             )
@@ -78,9 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_start(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--start-from", type=Path, metavar="VERSION", help="a version's folder, whose encoders are the start"
+    )
+
+
 def _add_compare(command: argparse.ArgumentParser) -> None:
     command.add_argument("recipe", type=Path, help="a TOML file; its encoders are trained once")
     command.add_argument("--data", type=Path, help="the manifest; overrides the recipe's")
+    _add_start(command)
     command.add_argument("--fusion", default="all", help="names by commas, or all")
     command.add_argument("--seeds", type=int, default=3, help="how often each is trained")
     command.add_argument(

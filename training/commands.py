@@ -36,7 +36,7 @@ def check(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Train a new version. Its folder is the last line on stdout."""
-    recipe = read_recipe(options.recipe)
+    recipe = _recipe(options)
     if options.name is not None:
         recipe = Recipe.parse({**recipe.model_dump(), "name": options.name}, "--name")
     data = _manifest(recipe, options)
@@ -53,7 +53,7 @@ def train(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Train several fusions from several seeds, and print how they compare. What is done is not done again."""
-    recipe = read_recipe(options.recipe)
+    recipe = _recipe(options)
     known = get_args(FusionName)
     names = list(known) if options.fusion == "all" else options.fusion.split(",")
     if unknown := [name for name in names if name not in known]:
@@ -125,6 +125,13 @@ def _write_report(
     words = report.evaluation_report(config, metrics, shown).encode("utf-8")
     files = {**shown, "metrics.json": assemble.to_json(metrics), "REPORT.md": words}
     assemble.write_files(options.report, files)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    recipe = read_recipe(options.recipe)
+    if options.start_from is None:
+        return recipe
+    return recipe.model_copy(update={"start_from": str(options.start_from)})
 
 
 def _manifest(recipe: Recipe, options: argparse.Namespace) -> Path:

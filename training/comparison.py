@@ -104,10 +104,11 @@ class _Ledger:
 def _frozen(
     recipe: Recipe, pairs: Pairs, trials: Sequence[tuple[FusionName, int]], work: Path, progress: Progress
 ) -> tuple[Plan, EncodedRows]:
-    """The encoders, each trained alone once, and what they give for every row."""
+    """The encoders, each trained alone once or as they come, and what they give for every row."""
     plan = set_up(recipe, pairs, work, progress).plan
     path = work / f"{recipe.name}.comparison.state.safetensors"
-    run_stages(plan, state=RunState(""), path=path, only=("image", "text"))
+    # Encoders that come from a version are trained already.
+    run_stages(plan, state=RunState(""), path=path, only=() if recipe.start_from else ("image", "text"))
     path.unlink(missing_ok=True)
     with_tokens = any(name == "cross_attention" for name, _ in trials)
     return plan, encode_rows(plan, np.arange(len(pairs.records)), with_tokens=with_tokens)

@@ -167,6 +167,9 @@ class Recipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     seed: int = 0
     pretrained: str = Field("package", description="Image weights: package, hub, none, or a .safetensors path.")
+    start_from: str = Field(
+        "", description="A version's folder, whose encoders, and whatever else fits, are the start; --start-from."
+    )
     pretrained_text: str = Field("package", description="MiniLM's weights: package, hub, or a folder with them.")
     data: DataRecipe
     preprocessing: Preprocessing

@@ -1,6 +1,6 @@
 """From a recipe and its pairs to what the stages work on: network, weights, subwords, caches."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from models.checkpoint import Checkpoint
 from models.config import MiniLmTextEncoder, NetworkConfig
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.encoders.text import TextLower, TransformerTextEncoder
@@ -25,6 +26,7 @@ from training.optimisation.loop import Progress
 from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
 from training.stages import Plan
+from training.start import read_start, take_over
 from training.workbench import Workbench
 
 STATISTICS_ITEMS = 1_024  # enough for a mean and a deviation of each feature
@@ -55,18 +57,23 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
         progress: told of what takes long.
 
     Raises:
-        ConfigError: pretrained weights that are not to be had.
+        ConfigError: pretrained weights that are not to be had, or do not fit.
+        CheckpointError: a version to start from that cannot be read.
         ManifestError: labels that no head can be trained on.
     """
     torch.manual_seed(recipe.seed)
-    tokenizer = _tokenizer(recipe, pairs)
-    config = _network_config(recipe, pairs, tokenizer)
+    start = read_start(recipe.start_from) if recipe.start_from else None
+    tokenizer = _tokenizer(recipe, pairs, start)
+    config = _network_config(recipe, pairs, tokenizer, start)
     bench = Workbench(Network(config), recipe.objective)
-    origins = _load_pretrained(bench.network, recipe)
     network = bench.network.eval()
+    known = {} if start is None else take_over(network, start)
+    origins = known | _load_pretrained(network, recipe, known)
     # Caches are filled by the first process; the others then find them whole.
     source = distributed.first_then_others(
-        lambda: _source(recipe, pairs, network, tokenizer, work / "cache", progress)
+        lambda: _source(
+            recipe, pairs, network, tokenizer, work / "cache", progress, known=origins if start else ()
+        )
     )
     bench.to(memory_format=torch.channels_last).to(source.device)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
@@ -77,33 +84,40 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     return Setup(plan, tokenizer, origins)
 
 
-def _tokenizer(recipe: Recipe, pairs: Pairs) -> Tokenizer | None:
+def _tokenizer(recipe: Recipe, pairs: Pairs, start: Checkpoint | None) -> Tokenizer | None:
     encoder = recipe.network.text
     if encoder is None:
         return None
+    if start is not None and start.tokenizer is not None:
+        return start.tokenizer  # its encoder knows no other subwords
     if isinstance(encoder, MiniLmTextEncoder):
         return minilm_tokenizer(recipe.pretrained_text)
     texts = (text for row in pairs.rows("train") for text in pairs.records[row].texts)
     return train_tokenizer(texts, encoder.vocab_size)
 
 
-def _network_config(recipe: Recipe, pairs: Pairs, tokenizer: Tokenizer | None) -> NetworkConfig:
+def _network_config(
+    recipe: Recipe, pairs: Pairs, tokenizer: Tokenizer | None, start: Checkpoint | None
+) -> NetworkConfig:
     """The recipe's network with what the data decides: labels, scales, and the subwords that were found."""
     classes, targets = find_heads(pairs, recipe.data.columns, recipe.network.targets)
     changes: dict[str, object] = {"classes": classes, "targets": targets}
     encoder = recipe.network.text
     if encoder is not None and tokenizer is not None and not isinstance(encoder, MiniLmTextEncoder):
-        changes["text"] = encoder.model_copy(update={"vocab_size": tokenizer.get_vocab_size()})
+        theirs = None if start is None else start.config.network.text
+        size = tokenizer.get_vocab_size() if theirs is None else getattr(theirs, "vocab_size", encoder.vocab_size)
+        changes["text"] = encoder.model_copy(update={"vocab_size": size})
     return recipe.network.model_copy(update=changes)
 
 
-def _load_pretrained(network: Network, recipe: Recipe) -> dict[str, str]:
+def _load_pretrained(network: Network, recipe: Recipe, known: Container[str]) -> dict[str, str]:
+    """Weights of the modalities that no version to start from has given."""
     origins = {}
-    if recipe.network.image is not None:
+    if recipe.network.image is not None and "image" not in known:
         encoder = network.encoders["image"]
         assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
         origins["image"] = load_backbone(encoder, recipe.network.image.backbone, recipe.pretrained)
-    if isinstance(recipe.network.text, MiniLmTextEncoder):
+    if isinstance(recipe.network.text, MiniLmTextEncoder) and "text" not in known:
         text_encoder = network.encoders["text"]
         assert isinstance(text_encoder, TransformerTextEncoder)  # noqa: S101 - for the type checker
         origins["text"] = load_minilm(text_encoder, recipe.pretrained_text)
@@ -111,15 +125,24 @@ def _load_pretrained(network: Network, recipe: Recipe) -> dict[str, str]:
 
 
 def _source(
-    recipe: Recipe, pairs: Pairs, network: Network, tokenizer: Tokenizer | None, folder: Path, progress: Progress
+    recipe: Recipe,
+    pairs: Pairs,
+    network: Network,
+    tokenizer: Tokenizer | None,
+    folder: Path,
+    progress: Progress,
+    *,
+    known: Container[str],
 ) -> BatchSource:
+    """Open the caches. Encoders of `known` modalities know the scale of their features already."""
     config = network.config
     images: LowerCache | None = None
     if config.image is not None and pairs.images:
         encoder = network.encoders["image"]
         assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
         images = _image_cache(recipe, pairs, encoder, folder, progress)
-        encoder.standardise(_some_images(pairs, images))
+        if "image" not in known:
+            encoder.standardise(_some_images(pairs, images))
     captions: list[list[Ids]] = [[] for _ in pairs.records]
     states: StateCache | None = None
     if config.text is not None:
@@ -128,7 +151,8 @@ def _source(
         if isinstance(text_encoder, TransformerTextEncoder) and text_encoder.frozen_layers:
             progress.start("text states", sum(map(len, captions)))
             states = open_state_cache(folder, text_encoder, captions, progress.advance)
-            text_encoder.standardise(_some_texts(pairs, captions, states))
+            if "text" not in known:
+                text_encoder.standardise(_some_texts(pairs, captions, states))
     truth = Truth.of(pairs, config)
     return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device())
 
