@@ -81,7 +81,7 @@ def run_stages(
         "image": _alone,
         "text": _alone,
         "fusion": _fusion,
-        "joint": _joint,
+        "joint": joint_job,
     }
     for name, make in makers.items():
         if name not in only:
@@ -160,7 +160,7 @@ def fusion_job(name: str, stage: Stage, plan: Plan, encoded: EncodedRows) -> Job
     return _shared_heads(name, stage, plan, groups, encoded_of)
 
 
-def _joint(name: str, stage: Stage, plan: Plan) -> Job:
+def joint_job(name: str, stage: Stage, plan: Plan) -> Job:
     """Everything at once, encoders included."""
     network = plan.bench.network
     fresh = _beyond_encoders(plan.bench)

@@ -6,8 +6,8 @@ A cell of a 14 x 14 map is 16 pixels of the photo.
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchvision.transforms import v2
+from torch import Tensor
+from torch.nn import functional
 
 from models.nets.encoders.image import Lower
 from models.nets.encoders.text import TextLower
@@ -15,6 +15,9 @@ from training.recipe import Augmentation
 
 CUTOUT_SHARE = 0.3  # of a map's side
 MIXUP_ALPHA = 0.4  # of the Beta distribution that the share of the second image is drawn from
+
+CROP_LOG_RATIO = 0.223  # a crop is at most 1.25 times as wide as it is high, or as high as wide
+LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def augment_maps(lower: Lower, config: Augmentation, generator: torch.Generator) -> Lower:
@@ -57,27 +60,35 @@ def _window(map_nCHW: Tensor, crop: int, generator: torch.Generator) -> Tensor:
 
 
 def augment_pixels(lower: Lower, config: Augmentation, generator: torch.Generator) -> Lower:
-    """Each image by itself: a random part of it at the full side, mirrored or not, with other light and colours.
+    """Each image by itself: mirrored or not, a random part of it at the full side, in other light and colours.
 
-    torchvision's transforms draw from torch's own generator, which is seeded from ours.
+    As torchvision's RandomResizedCrop and ColorJitter (without hue), but all images at once: one by one, these
+    take longer than a small network's step, and they draw from a generator that dropout draws from too.
     """
-    seed = int(torch.randint(0, 1 << 62, (), generator=generator))
-    side = (lower.map_nCHW.shape[2], lower.map_nCHW.shape[3])
-    steps: list[nn.Module] = []
-    if config.pixel_crop < 1:
-        steps.append(v2.RandomResizedCrop(side, scale=(config.pixel_crop, 1.0), ratio=(0.8, 1.25)))
+    raw_n3SS, count = lower.map_nCHW, len(lower.map_nCHW)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
     if config.mirror:
-        steps.append(v2.RandomHorizontalFlip())
+        raw_n3SS = torch.where(uniform(0, 1).view(-1, 1, 1, 1) < 0.5, raw_n3SS.flip(3), raw_n3SS)
+    if config.pixel_crop < 1:
+        area, ratio = uniform(config.pixel_crop, 1.0), torch.exp(uniform(-CROP_LOG_RATIO, CROP_LOG_RATIO))
+        width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
+        part_n23 = torch.zeros(count, 2, 3)
+        part_n23[:, 0, 0], part_n23[:, 0, 2] = width, uniform(-1, 1) * (1 - width)
+        part_n23[:, 1, 1], part_n23[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
+        places = functional.affine_grid(part_n23, list(raw_n3SS.shape), align_corners=False)
+        raw_n3SS = functional.grid_sample(raw_n3SS, places, padding_mode="border", align_corners=False)
     if config.pixel_colour:
-        strength = config.pixel_colour
-        steps.append(v2.ColorJitter(strength, strength, strength, min(0.5, 0.1 * strength)))
-    if not steps:
-        return lower
-    change = v2.Compose(steps)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        images = [change(image_CHW) for image_CHW in lower.map_nCHW.to(torch.uint8)]
-    return lower._replace(map_nCHW=torch.stack(images).float())
+        low, high = 1 - config.pixel_colour, 1 + config.pixel_colour
+        light, contrast, colour = (uniform(low, high).view(-1, 1, 1, 1) for _ in range(3))
+        raw_n3SS = raw_n3SS * light
+        middle_n111 = raw_n3SS.mean((1, 2, 3), keepdim=True)
+        raw_n3SS = middle_n111 + contrast * (raw_n3SS - middle_n111)
+        grey_n1SS = (raw_n3SS * LUMA.view(1, 3, 1, 1)).sum(1, keepdim=True)
+        raw_n3SS = (grey_n1SS + colour * (raw_n3SS - grey_n1SS)).clamp(0, 255)
+    return lower._replace(map_nCHW=raw_n3SS)
 
 
 def drop_subwords(

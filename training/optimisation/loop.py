@@ -84,7 +84,7 @@ def fit(
         ConfigError: too few rows for a batch, a loss that is no number, or a figure to watch that is not there.
     """
     schedule = _schedule(job, rows, seed)
-    weights = _weights(job, module)
+    weights = prepare_weights(job, module)
     if state.stage == job.name:
         weights.load(path)
         weights.scaler.load_state_dict(state.scaler)
@@ -131,7 +131,7 @@ def _schedule(job: Job, rows: Rows, seed: int) -> Schedule:
     return Schedule(seed, job.name, stage.epochs, len(rows) // size, size)
 
 
-def _weights(job: Job, module: nn.Module) -> Weights:
+def prepare_weights(job: Job, module: nn.Module) -> Weights:
     """Everything that the stage changes, as it is before the first step; other parameters are frozen."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
