@@ -171,6 +171,10 @@ class Recipe(Config):
         "", description="A version's folder, whose encoders, and whatever else fits, are the start; --start-from."
     )
     pretrained_text: str = Field("package", description="MiniLM's weights: package, hub, or a folder with them.")
+    word_vectors: str = Field(
+        "",
+        description="A text file (GloVe, word2vec, fastText) that subwords which are words begin with.",
+    )
     data: DataRecipe
     preprocessing: Preprocessing
     network: NetworkConfig
@@ -189,6 +193,10 @@ class Recipe(Config):
                 raise ValueError(f"{name}: data.columns, preprocessing and network must all have it, or none")
             if getattr(self.stages, name) is not None and not column:
                 raise ValueError(f"stages.{name} has no data.columns.{name} to train on")
+        if self.word_vectors and (self.network.text is None or not hasattr(self.network.text, "embedding")):
+            raise ValueError(
+                "word_vectors: network.text has no embeddings that they could fill; use gru, lstm, rnn or cnn"
+            )
         if "retrieval" in self.data.columns.heads:
             raise ValueError(
                 "data.columns: a head named 'retrieval' is what figures of retrieval are called; rename it"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from models.checkpoint import Checkpoint
 from models.config import MiniLmTextEncoder, NetworkConfig
@@ -27,6 +28,7 @@ from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
 from training.stages import Plan
 from training.start import read_start, take_over
+from training.word_vectors import load_word_vectors
 from training.workbench import Workbench
 
 STATISTICS_ITEMS = 1_024  # enough for a mean and a deviation of each feature
@@ -69,6 +71,12 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     network = bench.network.eval()
     known = {} if start is None else take_over(network, start)
     origins = known | _load_pretrained(network, recipe, known)
+    if recipe.word_vectors and tokenizer is not None and "text" not in known:
+        embedding = network.encoders["text"].get_submodule("embedding")
+        assert isinstance(embedding, nn.Embedding)  # noqa: S101 - for the type checker
+        found, words = load_word_vectors(embedding, tokenizer, Path(recipe.word_vectors))
+        progress.log(f"word vectors: {found:,} of {words:,} words")
+        origins["text"] = f"word vectors {Path(recipe.word_vectors).name}"
     # Caches are filled by the first process; the others then find them whole.
     source = distributed.first_then_others(
         lambda: _source(
