@@ -49,5 +49,5 @@ def test_a_faulty_file_is_told_with_its_line(tmp_path: Path, text: str, says: st
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Name a file of them"):
+    with pytest.raises(ConfigError, match="Name a file"):
         load_word_vectors(embedding(), TOKENIZER, tmp_path / "none.txt")
