@@ -19,7 +19,7 @@ from models.nets.network import Network
 from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Pairs
 from training.optimisation.loop import Progress, fit
-from training.optimisation.state import RunState
+from training.optimisation.state import RunState, load_module, read_state
 from training.recipe import Recipe
 from training.setup import set_up
 from training.stages import Plan, encode_rows, fusion_job, run_stages, validate
@@ -44,6 +44,7 @@ class Trial:
     figures: `<subset>/<head>` → a validation figure, higher is better.
     seconds: of what only this trial did: its fusion and heads, or for a whole recipe everything but the caches.
     num_parameters: trained by it.
+    recipe_hash: of a whole recipe, so that one that was changed since is trained again; else empty.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Trial:
     figures: dict[str, float]
     seconds: float
     num_parameters: int
+    recipe_hash: str = ""
 
 
 def compare(recipe: Recipe, pairs: Pairs, asked: Asked, work: Path, out: Path, progress: Progress) -> list[Trial]:
@@ -61,17 +63,22 @@ def compare(recipe: Recipe, pairs: Pairs, asked: Asked, work: Path, out: Path, p
     """
     if recipe.stages.fusion is None:
         raise ConfigError("compare trains stages.fusion, which the recipe does not have. Add it.")
-    ledger = _Ledger(out, hashlib.sha256(f"{recipe.model_dump_json()}{pairs.hash}".encode()).hexdigest())
+    fingerprint = _hash(f"{recipe.model_dump_json()}{pairs.hash}")
+    ledger, state_path = _Ledger(out, fingerprint), work / f"{recipe.name}.comparison.state.safetensors"
     wanted = [(name, seed) for name in asked.names for seed in range(asked.num_seeds)]
-    missing = [trial for trial in wanted if trial not in ledger]
+    missing = [(name, seed) for name, seed in wanted if (name, seed, "") not in ledger]
     if missing:
-        plan, encoded = _frozen(recipe, pairs, missing, work, progress)
+        plan = _with_encoders(set_up(recipe, pairs, work, progress).plan, fingerprint, state_path)
+        with_tokens = any(name == "cross_attention" for name, _ in missing)
+        encoded = encode_rows(plan, np.arange(len(pairs.records)), with_tokens=with_tokens)
         for name, seed in missing:
             ledger.add(_fusion_trial(name, seed, plan, encoded, work))
+    state_path.unlink(missing_ok=True)  # only now: until then, a run that is interrupted needs the encoders
     for other in asked.others:
         for seed in range(asked.num_seeds):
-            if (other.name, seed) not in ledger:
-                ledger.add(_whole_trial(other.model_copy(update={"seed": seed}), pairs, work, progress))
+            own = other.model_copy(update={"seed": seed})
+            if (own.name, seed, _hash(own.model_dump_json())) not in ledger:
+                ledger.add(_whole_trial(own, pairs, work, progress))
     return ledger.trials
 
 
@@ -91,9 +98,10 @@ class _Ledger:
             self.trials = [Trial(**trial) for trial in kept["trials"]]
 
     def __contains__(self, key: object) -> bool:
-        return key in {(trial.name, trial.seed) for trial in self.trials}
+        return key in {(trial.name, trial.seed, trial.recipe_hash) for trial in self.trials}
 
     def add(self, trial: Trial) -> None:
+        self.trials = [old for old in self.trials if (old.name, old.seed) != (trial.name, trial.seed)]
         self.trials.append(trial)
         entry = {"fingerprint": self._fingerprint, "trials": [asdict(trial) for trial in self.trials]}
         partial = self._path.with_suffix(".partial")
@@ -101,17 +109,17 @@ class _Ledger:
         partial.replace(self._path)
 
 
-def _frozen(
-    recipe: Recipe, pairs: Pairs, trials: Sequence[tuple[FusionName, int]], work: Path, progress: Progress
-) -> tuple[Plan, EncodedRows]:
-    """The encoders, each trained alone once or as they come, and what they give for every row."""
-    plan = set_up(recipe, pairs, work, progress).plan
-    path = work / f"{recipe.name}.comparison.state.safetensors"
-    # Encoders that come from a version are trained already.
-    run_stages(plan, state=RunState(""), path=path, only=() if recipe.start_from else ("image", "text"))
-    path.unlink(missing_ok=True)
-    with_tokens = any(name == "cross_attention" for name, _ in trials)
-    return plan, encode_rows(plan, np.arange(len(pairs.records)), with_tokens=with_tokens)
+def _with_encoders(plan: Plan, fingerprint: str, path: Path) -> Plan:
+    """Train each encoder alone, from where an interrupted run stopped; those of a version are trained already."""
+    if plan.recipe.start_from:
+        return plan
+    state = read_state(path)
+    if state is None or state.fingerprint != fingerprint:
+        state = RunState(fingerprint)
+    if state.finished:
+        load_module(path, plan.bench)
+    run_stages(plan, state=state, path=path, only=("image", "text"))
+    return plan
 
 
 def _fusion_trial(name: FusionName, seed: int, plan: Plan, encoded: EncodedRows, work: Path) -> Trial:
@@ -137,7 +145,7 @@ def _fusion_trial(name: FusionName, seed: int, plan: Plan, encoded: EncodedRows,
 
 
 def _whole_trial(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Trial:
-    """On the same rows: its own columns and splits are not looked at."""
+    """On the same rows: only the names of its heads count of its own columns, and none of its splits."""
     progress.log(f"{recipe.name}, seed {recipe.seed}")
     plan = set_up(recipe, pairs, work, progress).plan
     path = work / f"{recipe.name}.comparison.state.safetensors"
@@ -145,9 +153,14 @@ def _whole_trial(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -
     run_stages(plan, state=RunState(""), path=path)
     seconds = perf_counter() - began
     path.unlink(missing_ok=True)
+    size = _count(list(plan.bench.network.parameters()))
     return Trial(
-        recipe.name, recipe.seed, validate(plan), round(seconds, 1), _count(list(plan.bench.network.parameters()))
+        recipe.name, recipe.seed, validate(plan), round(seconds, 1), size, _hash(recipe.model_dump_json())
     )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _count(parameters: Sequence[nn.Parameter]) -> int:

@@ -46,6 +46,31 @@ def test_each_fusion_and_recipe_is_trained_from_each_seed_and_none_twice(pairs: 
         compare(tiny_recipe(seed=1, stages=RECIPE.stages), pairs, asked, tmp_path, tmp_path / "out", Recorder())
 
 
+@pytest.mark.slow
+def test_interrupted_after_the_encoders_it_does_not_train_them_again(pairs: Pairs, tmp_path: Path) -> None:
+    asked = Asked(["add"], 1)
+    with pytest.raises(KeyboardInterrupt):
+        compare(
+            RECIPE, pairs, asked, tmp_path / "work", tmp_path / "out", Recorder(lambda name: name == "vectors")
+        )
+    again = Recorder()
+    compare(RECIPE, pairs, asked, tmp_path / "work", tmp_path / "out", again)
+    assert not any(name.startswith("text ") and "/" in name for name in again.started)
+    assert any(name.startswith("fusion ") for name in again.started)
+
+
+@pytest.mark.slow
+def test_a_whole_recipe_that_was_changed_is_trained_again(pairs: Pairs, tmp_path: Path) -> None:
+    sizes = []
+    for width in (16, 24):
+        network = tiny_recipe().network.model_copy(update={"width": width})
+        other = tiny_recipe(name="other", network=network)
+        trials = compare(RECIPE, pairs, Asked([], 1, [other]), tmp_path / "work", tmp_path / "out", Recorder())
+        assert [trial.name for trial in trials] == ["other"]
+        sizes.append(trials[0].num_parameters)
+    assert sizes[0] < sizes[1]
+
+
 def test_a_recipe_without_a_fusion_stage_cannot_be_compared(pairs: Pairs, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"stages\.fusion"):
         compare(tiny_recipe(), pairs, Asked(["add"], 1), tmp_path, tmp_path, Recorder())

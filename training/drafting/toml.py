@@ -116,7 +116,7 @@ def _network(draft: Draft) -> list[list[str]]:
             _line(
                 "width", 128 if small else 256, f"of every vector inside; {draft.facts.train:,} rows to train on"
             ),
-            _line("fusion", "gated", "how the modalities are joined: gated or add"),
+            _line("fusion", "gated", "how the modalities are joined; `compare` tries the others"),
             _line("fusion_dropout", 0.2 if small else 0.3, "share of a vector's numbers that a step blanks"),
         ]
     ]
