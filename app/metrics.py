@@ -56,10 +56,10 @@ class Metrics:
 
     def watch(self, service: "Service") -> None:
         """Count what `service` does from now on."""
-        for name, queue in service.queues.items():
+        for name, queue in service.pipeline.queues.items():
             self._queue.labels(name).set_function(queue.num_waiting)
             queue.on_refusal = self._shed.inc
-        service.queues["forward"].on_batch = self._batch.observe
+        service.pipeline.queues["forward"].on_batch = self._batch.observe
         self._draining.set_function(lambda: float(service.draining))
         for model in service.models:
             engine = model.predictor.engine
