@@ -6,47 +6,41 @@ import asyncio
 import logging
 import math
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Generic
 
-In = TypeVar("In")
-Out = TypeVar("Out")
+from app.fair_queue import FairQueue
+from app.jobs import In, Job, Out, Run, settle_all
+from app.pace import Pace
+from app.refusals import ClosedError, QueueFullError, StuckError
 
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS = 5  # for a batch that runs; a worker that hangs must not keep the process from ending
-_MEMORY = 0.9  # share of the old estimate of an item's cost that a new measurement leaves
 
 
-class QueueFullError(Exception):
-    """More items wait than may. `retry_after_seconds` is when a place should be free, as measured."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one batch may be.
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"The queue is full. Try again in {retry_after_seconds} s.")
-        self.retry_after_seconds = retry_after_seconds
+    items: at most.
+    cost: at most, by kind of cost (say, pixels and tokens); an item that costs more than that goes alone.
+    wait_seconds: how long the first item of a batch waits for others, where the rate of arrivals promises some.
+    """
 
-
-class ClosedError(Exception):
-    """The service is stopping and takes no more items."""
-
-    def __init__(self) -> None:
-        super().__init__("The service is stopping. Send the request to another replica, or again later.")
-
-
-@dataclass(slots=True, eq=False)
-class _Job(Generic[In, Out]):
-    item: In
-    future: "asyncio.Future[tuple[Out, float]]"
-    arrived: float = field(default_factory=perf_counter)
+    items: int
+    cost: tuple[int, ...] = ()
+    wait_seconds: float = 0.0
 
 
 class Batcher(Generic[In, Out]):
-    """A bounded queue before `num_workers` threads.
+    """A bounded, fair queue before `num_workers` threads.
 
-    A worker takes what already waits and never waits for more: on a CPU a fuller batch saves some 8 % of
-    an item's time, less than any wait costs. Where other workers idle it leaves them their share.
+    A worker takes what already waits; where other workers idle it leaves them their share. It waits for more only
+    if the limits allow that and items arrive fast enough: on a CPU a fuller batch saves some 8 % of an item's
+    time, less than any wait costs; on a GPU it saves most of it.
     """
 
     def __init__(
@@ -55,65 +49,76 @@ class Batcher(Generic[In, Out]):
         *,
         name: str,
         num_workers: int,
-        max_batch_items: int,
+        limits: Limits,
         max_queue_items: int,
+        cost: Callable[[In], tuple[int, ...]] = lambda _: (),
     ) -> None:
         """Prepare, without starting anything.
 
         Args:
-            run: called in a worker thread; one result or exception for each item, in order. If it raises
-                for a batch of several, it is called again for each alone, so that one bad item fails alone.
+            run: called in a worker thread; one result or exception for each item, in order. If it raises for a
+                batch of several, it is called again for each half, so that one bad item fails alone. After a
+                MemoryError no batch is that large again.
             name: of the threads, for people.
             num_workers: threads.
-            max_batch_items: most items in one call of `run`.
+            limits: of a batch.
             max_queue_items: most items that wait; one more is refused.
+            cost: of an item, in the kinds of `limits.cost`.
         """
         self._run = run
-        self._max_batch_items = max_batch_items
+        self._name = name
+        self._num_workers = num_workers
+        self._limits = limits
+        self._cost = cost
         self._max_queue_items = max_queue_items
         self.on_batch: Callable[[int], object] = _ignore
         """Takes the number of items before each call of `run`, in a worker's thread."""
-        self.on_refusal: Callable[[], object] = _ignore
-        """Called for each item that a full queue refuses."""
-        self._waiting: deque[_Job[In, Out]] = deque()
-        self._running_since: dict[int, float] = {}
+        self.on_expiry: Callable[[], object] = _ignore
+        """Called for each item whose deadline or client was gone before its turn came."""
+        self._waiting: FairQueue[Job[In, Out]] = FairQueue()
+        self._running: set[Run[In, Out]] = set()
         self._changed = threading.Condition()
         self._num_idle = 0
+        self._num_stuck = 0
         self._closed = True
-        self._seconds_per_item = 0.0
+        self._pace = Pace()
         self._loop: asyncio.AbstractEventLoop
-        self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
-            for number in range(num_workers)
-        ]
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the workers; called once, within the event loop that will submit."""
         self._loop = asyncio.get_running_loop()
         self._closed = False
-        for thread in self._threads:
-            thread.start()
+        for _ in range(self._num_workers):
+            self._start_worker()
 
-    async def submit(self, item: In) -> tuple[Out, float]:
+    async def submit(self, item: In, *, flow: Hashable = None, deadline: float = math.inf) -> tuple[Out, float]:
         """Wait for the item's result; also the seconds that it spent in the queue.
 
         Cancelling the call (say, by a deadline) drops the item, unless a worker has already begun it.
 
+        Args:
+            item: what `run` is to take.
+            flow: whom the item belongs to; flows take turns. None is a flow of its own.
+            deadline: by `perf_counter`; an item whose turn comes later is dropped, and this raises TimeoutError.
+
         Raises:
             QueueFullError: at once, if the queue is full.
             ClosedError: if the batcher is closed, or closes before the item's turn.
+            StuckError: its work did not end.
+            TimeoutError: past the deadline.
             Exception: what `run` raised or returned for this item.
         """
-        job: _Job[In, Out] = _Job(item, self._loop.create_future())
+        job: Job[In, Out] = Job(item, self._loop.create_future(), flow, deadline, self._cost(item))
         with self._changed:
             if self._closed:
                 raise ClosedError()
             if len(self._waiting) >= self._max_queue_items:
-                self._drop_cancelled()
+                self._drop_dead()
             if len(self._waiting) >= self._max_queue_items:
-                self.on_refusal()
-                raise QueueFullError(self._retry_after_seconds())
-            self._waiting.append(job)
+                raise QueueFullError(self.wait_seconds(len(self._waiting)))
+            self._pace.arrived(job.arrived)
+            self._waiting.push(job, flow or job)
             self._changed.notify()
         return await job.future
 
@@ -121,64 +126,135 @@ class Batcher(Generic[In, Out]):
         """Refuse new items, fail those that still wait, and let running batches end, unless they hang."""
         with self._changed:
             self._closed = True
-            left = list(self._waiting)
-            self._waiting.clear()
+            left = [self._waiting.pop() for _ in range(len(self._waiting))]
             self._changed.notify_all()
         for job in left:
-            _settle(job.future, ClosedError())
+            job.settle(ClosedError())
         end = perf_counter() + _JOIN_SECONDS
         for thread in self._threads:
-            if thread.ident is not None:
-                await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
+            await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
 
     def num_waiting(self) -> int:
         """Items in the queue."""
         return len(self._waiting)
 
-    def longest_run_seconds(self) -> float:
-        """How long the oldest of the batches that are being run has been; a worker that hangs shows here."""
-        return perf_counter() - min(self._running_since.copy().values(), default=perf_counter())
+    def wait_seconds(self, num_waiting: int) -> float:
+        """How long an item behind so many would wait for its turn, by the measured rate."""
+        return self._pace.wait_seconds(num_waiting, self._num_workers)
 
-    def _drop_cancelled(self) -> None:
-        alive = [job for job in self._waiting if not job.future.done()]
-        self._waiting.clear()
-        self._waiting.extend(alive)
+    def num_stuck(self) -> int:
+        """Threads that were given up and still hang."""
+        return self._num_stuck
 
-    def _retry_after_seconds(self) -> int:
-        ahead = self._seconds_per_item * len(self._waiting) / len(self._threads)
-        return max(1, math.ceil(ahead))
+    def replace_stuck(self, limit_seconds: float) -> int:
+        """Give up every batch that has run for longer than the limit, and start a worker for each.
+
+        A batch of several is tried again, each item alone: one of them hung, and the others need not wait with it.
+        An item that hung alone fails with StuckError. Called within the event loop.
+
+        Returns:
+            How many were given up.
+        """
+        with self._changed:
+            stuck = [run for run in self._running if perf_counter() - run.started > limit_seconds]
+            for run in stuck:
+                run.given_up = True
+                self._running.discard(run)
+                self._num_stuck += 1
+                for job in reversed(run.jobs if len(run.jobs) > 1 else []):
+                    job.alone = True
+                    self._waiting.push_first(job)
+            self._changed.notify_all()
+        for run in stuck:
+            _LOG.error("%s: a batch of %d did not end in %.1f s", self._name, len(run.jobs), limit_seconds)
+            if len(run.jobs) == 1:
+                run.jobs[0].settle(StuckError(limit_seconds))
+            if not self._closed:
+                self._start_worker()
+        return len(stuck)
+
+    def _start_worker(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _drop_dead(self) -> None:
+        jobs = [self._waiting.pop() for _ in range(len(self._waiting))]
+        for job in jobs:
+            if not self._is_dead(job):
+                self._waiting.push(job, job.flow or job)
+
+    def _is_dead(self, job: Job[In, Out]) -> bool:
+        """Whether nobody waits for the item any longer; counted, and answered where its time is over."""
+        if not job.future.done():
+            if perf_counter() < job.deadline:
+                return False
+            self._tell(partial(job.settle, TimeoutError()))
+        self.on_expiry()
+        return True
 
     def _work(self) -> None:
-        while jobs := self._take():
-            start = self._running_since[threading.get_ident()] = perf_counter()
-            self.on_batch(len(jobs))
-            results = self._results([job.item for job in jobs])
-            del self._running_since[threading.get_ident()]
-            self._measure(len(jobs), perf_counter() - start)
-            settled = [
-                (job.future, result if isinstance(result, Exception) else (result, start - job.arrived))
-                for job, result in zip(jobs, results, strict=True)
-            ]
-            try:
-                self._loop.call_soon_threadsafe(_settle_all, settled)  # one wake-up of the loop for the batch
-            except RuntimeError:
-                _LOG.warning("the event loop ended before %d items were answered", len(jobs))
+        while (run := self._take()) is not None:
+            self.on_batch(len(run.jobs))
+            results = self._results([job.item for job in run.jobs])
+            with self._changed:
+                if run.given_up:
+                    self._num_stuck -= 1
+                    self._threads.remove(threading.current_thread())
+                    return  # another has taken this worker's place
+                self._running.discard(run)
+                self._pace.worked(len(run.jobs), perf_counter() - run.started)
+            queued = [run.started - job.arrived for job in run.jobs]
+            settled = list(zip(run.jobs, results, queued, strict=True))
+            self._tell(partial(settle_all, settled))  # one wake-up of the loop for the batch
 
-    def _take(self) -> list[_Job[In, Out]]:
-        """The next batch, without the items that were cancelled meanwhile; empty once closed."""
+    def _tell(self, settle: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            _LOG.warning("the event loop ended before an item was answered")
+
+    def _take(self) -> Run[In, Out] | None:
+        """The next batch, without the items that nobody waits for; None once closed."""
         with self._changed:
             self._num_idle += 1
             try:
                 while not self._closed:
-                    share = min(self._max_batch_items, math.ceil(len(self._waiting) / self._num_idle))
-                    jobs = [self._waiting.popleft() for _ in range(share)]
-                    if alive := [job for job in jobs if not job.future.done()]:
-                        return alive
+                    while self._waiting and self._is_dead(self._waiting.peek()):
+                        self._waiting.pop()
                     if not self._waiting:
                         self._changed.wait()
-                return []
+                    elif (pause := self._pause()) > 0:
+                        self._changed.wait(pause)
+                    elif jobs := self._next_jobs():
+                        run = Run(jobs)
+                        self._running.add(run)
+                        return run
+                return None
             finally:
                 self._num_idle -= 1
+
+    def _pause(self) -> float:
+        """Seconds that the first of those that wait may still wait for a fuller batch."""
+        missing = self._limits.items - len(self._waiting)
+        patience = self._pace.patience_seconds(missing, self._limits.wait_seconds)
+        return self._waiting.peek().arrived + patience - perf_counter()
+
+    def _next_jobs(self) -> list[Job[In, Out]]:
+        share = min(self._limits.items, math.ceil(len(self._waiting) / self._num_idle))
+        jobs: list[Job[In, Out]] = []
+        total = (0,) * len(self._limits.cost)
+        while self._waiting and len(jobs) < share:
+            job = self._waiting.peek()
+            if self._is_dead(job):
+                self._waiting.pop()
+                continue
+            total = tuple(map(sum, zip(total, job.cost, strict=True)))
+            over = any(spent > limit for spent, limit in zip(total, self._limits.cost, strict=True))
+            if jobs and (over or job.alone or jobs[0].alone):
+                break
+            jobs.append(self._waiting.pop())
+        return jobs
 
     def _results(self, items: list[In]) -> Sequence[Out | Exception]:
         try:
@@ -188,33 +264,13 @@ class Batcher(Generic[In, Out]):
         except Exception as error:  # it belongs to the futures
             if len(items) == 1:
                 return [error]
-            return [result for item in items for result in self._results([item])]
+            half = len(items) // 2
+            if isinstance(error, MemoryError):
+                _LOG.warning("%s: no memory for %d items at once; from now on %d", self._name, len(items), half)
+                self._limits = replace(self._limits, items=min(half, self._limits.items))
+            return [*self._results(items[:half]), *self._results(items[half:])]
         return results
-
-    def _measure(self, num_items: int, seconds: float) -> None:
-        # Unlocked: two workers may lose one of two measurements, which an estimate survives.
-        per_item = seconds / num_items
-        old = self._seconds_per_item or per_item
-        self._seconds_per_item = _MEMORY * old + (1 - _MEMORY) * per_item
 
 
 def _ignore(*_: object) -> None:
     pass
-
-
-def _settle(future: "asyncio.Future[tuple[Out, float]]", result: tuple[Out, float] | Exception) -> None:
-    if future.done():  # cancelled meanwhile
-        return
-    if isinstance(result, StopIteration):  # which a future refuses to hold
-        result = RuntimeError("an item's work raised StopIteration")
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
-def _settle_all(
-    settled: "list[tuple[asyncio.Future[tuple[Out, float]], tuple[Out, float] | Exception]]",
-) -> None:
-    for future, result in settled:
-        _settle(future, result)

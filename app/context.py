@@ -1,19 +1,26 @@
 """What a route knows of the request that it answers."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cached_property
 from time import perf_counter
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 
 from app.body import FORM, IMAGE, JSON, read_body
 from app.fields import RawFields
 from app.metrics import Metrics
+from app.pipeline import Call
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
 from app.telemetry import Trace
+from models.errors import InputError
+
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 T = TypeVar("T")
 
@@ -26,7 +33,6 @@ class Context:
         self.service: Service = request.app.state.service
         self.request_id: str = request.state.request_id
         self._trace: Trace = request.state.trace
-        self.record: Callable[[str, float], None] = self._trace.timings.record
         self.root_path: str = request.scope.get("root_path", "")
 
     async def payload(
@@ -42,10 +48,60 @@ class Context:
             max_bytes=settings.max_body_bytes,
             spool_bytes=settings.spool_bytes,
             max_json_values=settings.max_json_values,
-            timeout_seconds=settings.request_timeout_seconds,
+            timeout_seconds=max(0.0, self.call.remaining_seconds()),
         )
-        self.record("read", perf_counter() - start)
+        self._trace.timings.record("read", perf_counter() - start)
         return payload
+
+    @cached_property
+    def call(self) -> Call:
+        """What the request brings into the pipe: its deadline runs from its head's arrival.
+
+        Raises:
+            InputError: the header X-Request-Timeout-Ms is no time.
+        """
+        seconds = self.settings.request_timeout_seconds
+        if (given := self.request.headers.get(TIMEOUT_HEADER)) is not None:
+            # Nine digits are eleven days; more would only be work to parse.
+            if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
+                raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
+            seconds = min(seconds, int(given) / 1000)
+        return Call(record=self._trace.timings.record, deadline=self._trace.started + seconds, flow=self)
+
+    def admit(self) -> None:
+        """Refuse the request before its body is read, where its work would find no place or no time.
+
+        Raises:
+            QueueFullError: see `Pipeline.admit`.
+        """
+        self.service.pipeline.admit(self.call)
+
+    @asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[None]:
+        """Cancel what is inside when the client leaves: nobody would read the answer. Once the body is read.
+
+        Raises:
+            ClientDisconnect: it left.
+        """
+        work, gone = asyncio.current_task(), False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await self.request.receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            if work is not None:
+                work.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not gone:
+                raise  # the server stops
+            raise ClientDisconnect from None
+        finally:
+            watcher.cancel()
 
     @property
     def settings(self) -> Settings:

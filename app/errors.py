@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.batching import ClosedError, QueueFullError
+from app.refusals import ClosedError, QueueFullError, StuckError
 from app.upload import NoRoomError
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 from retrieval.errors import QueryError
@@ -58,6 +58,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (ClosedError, 503),
     (NoRoomError, 503),
     (NotReadyError, 503),
+    (StuckError, 504),
     (TimeoutError, 504),
 )
 _HTTP_DETAILS = {
@@ -94,7 +95,10 @@ def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
     if isinstance(error, TimeoutError):
-        return "The answer took too long. Try again later, or raise INTERMODAL_REQUEST_TIMEOUT_SECONDS."
+        return (
+            "The answer took too long. Try again later, or allow more time: the header X-Request-Timeout-Ms, "
+            "and INTERMODAL_REQUEST_TIMEOUT_SECONDS above it."
+        )
     return str(error)
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.batching import QueueFullError
+from app.refusals import QueueFullError
 
 DRAIN_BODIES = 8
 """How many times the largest body is read and dropped of one that was refused."""

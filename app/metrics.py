@@ -15,12 +15,14 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
+    from app.served import Answer
     from app.service import Service
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _TOTAL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _BATCH_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -45,7 +47,26 @@ class Metrics:
         self._batch = Histogram(
             "intermodal_batch_items", "Items in one forward pass.", buckets=_BATCH_ITEMS, registry=registry
         )
-        self._shed = Counter("intermodal_shed", "Items refused because a queue was full (429).", registry=registry)
+        self._shed = Counter(
+            "intermodal_shed",
+            "Items refused: too many waited, or for too long (429).",
+            registry=registry,
+        )
+        self._expired = Counter(
+            "intermodal_expired", "Items dropped before their turn: past the deadline, or the client had left.",
+            ("queue",), registry=registry,
+        )  # fmt: skip
+        self._stuck = Gauge(
+            "intermodal_stuck_threads", "Threads given up that hang.", ("queue",), registry=registry
+        )
+        self._subsets = Counter(
+            "intermodal_answers", "Items answered, by the modalities they had.", ("model", "modalities"),
+            registry=registry,
+        )  # fmt: skip
+        self._confidence = Histogram(
+            "intermodal_confidence", "Score of the most probable label.", ("model", "head"),
+            buckets=_SCORES, registry=registry,
+        )  # fmt: skip
         self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
         self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
         self._draining = Gauge("intermodal_draining", "1 from the signal to stop on.", registry=registry)
@@ -58,8 +79,11 @@ class Metrics:
         """Count what `service` does from now on."""
         for name, queue in service.pipeline.queues.items():
             self._queue.labels(name).set_function(queue.num_waiting)
-            queue.on_refusal = self._shed.inc
+            queue.on_expiry = self._expired.labels(name).inc
+            self._stuck.labels(name).set_function(queue.num_stuck)
         service.pipeline.queues["forward"].on_batch = self._batch.observe
+        service.pipeline.on_refusal = self._shed.inc
+        service.pipeline.on_answer = self._answered
         self._draining.set_function(lambda: float(service.draining))
         for model in service.models:
             engine = model.predictor.engine
@@ -71,6 +95,12 @@ class Metrics:
         self._total.labels(route).observe(seconds)
         for stage, stage_seconds in stages.items():
             self._stages.labels(stage).observe(stage_seconds)
+
+    def _answered(self, answer: "Answer") -> None:
+        name, prediction = answer.model.name, answer.prediction
+        self._subsets.labels(name, "+".join(prediction.modalities_used)).inc()
+        for head, scores_C in prediction.scores.items():
+            self._confidence.labels(name, head).observe(float(scores_C.max()))
 
     def exposition(self) -> bytes:
         """Everything counted so far, in the text format."""

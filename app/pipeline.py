@@ -2,108 +2,142 @@
 
     inputs ──decode, prepare──► Example ──batch, encode, fuse──► Prediction ──search──► Answer
 
-Knows models and queues; knows nothing of HTTP, nor of which models are served."""
+Each arrow has workers of its own, so that one batch is searched for while the next is computed. Knows models and
+queues; knows nothing of HTTP, nor of which models are served."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from app.batching import Batcher
+from app.batching import Batcher, Limits
 from app.cores import usable_cores
 from app.payload import Inputs, Search
+from app.refusals import QueueFullError
 from app.served import Answer, Model
 from app.settings import Settings
 from models.batch import Example
 from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
-from retrieval.gallery import Match
+from retrieval.gallery import Gallery, Match
 
-Record = Callable[[str, float], None]
-"""Takes a stage's name and its seconds; see `telemetry.Timings.record`."""
+_Raw = tuple[Model, Inputs]
+_Work = tuple[Model, Example]
+_Query = tuple[Gallery, Search, Prediction]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    model: Model
-    example: Example
-    search: Search | None
+_WATCH_SECONDS = 0.25
+_MAX_STUCK = 8  # threads that hang and cannot be ended; beyond, only a new process helps
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Done:
-    answer: Answer
-    times: ForwardTimes
-    search_seconds: float
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a request brings into the pipe beside its inputs.
+
+    record: takes a stage's name and its seconds; see `telemetry.Timings.record`.
+    deadline: by `perf_counter`; no work on it begins later.
+    flow: the items of one flow take turns with others', so that a large batch starves nobody.
+    """
+
+    record: Callable[[str, float], None]
+    deadline: float = math.inf
+    flow: Hashable = None
+
+    def remaining_seconds(self) -> float:
+        """Until the deadline; negative past it."""
+        return self.deadline - perf_counter()
 
 
 class Pipeline:
-    """One queue and one set of workers for all models, so that they do not contend for cores."""
+    """One set of queues and workers for all models, so that they do not contend for cores."""
 
     def __init__(self, settings: Settings) -> None:
         """Prepare, without starting a thread."""
         self._settings = settings
         self._engine_failed = False
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        self._decoder: Batcher[tuple[Model, Inputs], tuple[Example, float]] = Batcher(
-            self._decode,
-            name="decode",
-            # Decoding takes a thirtieth of the network's time: half the cores can feed all of them.
-            num_workers=max(1, usable_cores() // 2),
-            max_batch_items=1,
-            max_queue_items=settings.max_queue_items,
-        )
-        self._forward: Batcher[_Work, _Done] = Batcher(
+        # `admit` is what bounds all queues together; none of them refuses what was let in.
+        max_queue_items = 2 * settings.max_queue_items
+        # Decoding and searching take a thirtieth of the network's time: half the cores can feed all of them.
+        light: dict[str, Any] = {
+            "num_workers": max(1, usable_cores() // 2),
+            "limits": Limits(items=1),
+            "max_queue_items": max_queue_items,
+        }
+        self._decoder = Batcher[_Raw, tuple[Example, float]](self._decode, name="decode", **light)
+        self._searcher = Batcher[_Query, tuple[Sequence[Match], float]](_search, name="search", **light)
+        self._forward = Batcher[_Work, tuple[Prediction, ForwardTimes]](
             self._forward_batch,
             name="forward",
             num_workers=settings.workers,
-            max_batch_items=settings.max_batch_items,
-            max_queue_items=settings.max_queue_items,
+            limits=Limits(
+                items=settings.max_batch_items,
+                cost=(settings.max_batch_pixels, settings.max_batch_tokens),
+                wait_seconds=settings.max_batch_wait_ms / 1000,
+            ),
+            max_queue_items=max_queue_items,
+            cost=_cost,
         )
+        self.on_refusal: Callable[[], object] = lambda: None
+        """Called for each item that is not let in."""
+        self.on_answer: Callable[[Answer], object] = lambda _: None
+        """Takes each answer, within the event loop."""
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def queues(self) -> Mapping[str, Batcher[Any, Any]]:
         """The queues by name, for whoever counts."""
-        return {"decode": self._decoder, "forward": self._forward}
+        return {"decode": self._decoder, "forward": self._forward, "search": self._searcher}
 
     def start(self) -> None:
         """Start the workers, within the event loop that will submit."""
-        self._decoder.start()
-        self._forward.start()
+        for queue in self.queues.values():
+            queue.start()
+        self._watch = asyncio.create_task(self._replace_stuck())
 
     async def close(self) -> None:
         """Let running batches end, and fail what waits."""
-        await self._decoder.close()
-        await self._forward.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        for queue in self.queues.values():
+            await queue.close()
 
     @property
     def engine_failed(self) -> bool:
-        """Whether the last forward pass failed."""
+        """Whether the last forward pass failed, or hung."""
         return self._engine_failed
 
     @property
-    def hangs(self) -> bool:
-        """Whether a forward pass takes longer than a request may."""
-        return self._forward.longest_run_seconds() > self._settings.request_timeout_seconds
+    def beyond_repair(self) -> bool:
+        """Whether so many threads hang that only a new process helps."""
+        return sum(queue.num_stuck() for queue in self.queues.values()) >= _MAX_STUCK
 
-    async def run(self, model: Model, inputs: Inputs, search: Search | None, record: Record) -> Answer:
+    def admit(self, call: Call) -> None:
+        """Refuse an item at the door that would find no place, or no time: before it is read, let alone decoded.
+
+        Raises:
+            QueueFullError: `max_queue_items` wait already, or more than can be done before the call's deadline.
+        """
+        waiting = self._decoder.num_waiting() + self._forward.num_waiting()
+        wait_seconds = self._forward.wait_seconds(waiting)
+        if waiting >= self._settings.max_queue_items or wait_seconds > call.remaining_seconds():
+            self.on_refusal()
+            raise QueueFullError(wait_seconds)
+
+    async def run(self, model: Model, inputs: Inputs, search: Search | None, call: Call) -> Answer:
         """Take one item from its inputs to its answer.
 
         Raises:
             InputError: inputs that cannot be decoded.
-            QueueFullError: too many items wait.
+            QueueFullError: see `admit`.
+            StuckError: the work on it did not end.
             TimeoutError: past the deadline.
         """
-        async with asyncio.timeout(self._settings.request_timeout_seconds):
-            (example, decode_seconds), decode_wait = await self._decoder.submit((model, inputs))
-            done, forward_wait = await self._forward.submit(_Work(model, example, search))
-        record("decode", decode_seconds)
-        record("queue", decode_wait + forward_wait)
-        record("encode", done.times.encode)
-        record("fuse", done.times.fuse)
-        record("search", done.search_seconds)
-        return done.answer
+        self.admit(call)
+        answer = await self._through(model, inputs, search, call)
+        self.on_answer(answer)
+        return answer
 
     async def warm_up(self, model: Model) -> None:
         """Run one real inference of the model.
@@ -111,41 +145,64 @@ class Pipeline:
         Raises:
             Exception: whatever the engine raises.
         """
-        (example, _), _ = await self._decoder.submit((model, model.some_inputs()))
-        await self._forward.submit(_Work(model, example, Search()))
+        await self._through(model, model.some_inputs(), Search(), Call(record=lambda *_: None))
 
-    def _decode(self, waiting: list[tuple[Model, Inputs]]) -> list[tuple[Example, float]]:
+    async def _through(self, model: Model, inputs: Inputs, search: Search | None, call: Call) -> Answer:
+        turn: dict[str, Any] = {"flow": call.flow, "deadline": call.deadline}
+        matches: Sequence[Match] = []
+        search_wait = 0.0
+        async with asyncio.timeout(None if math.isinf(call.deadline) else call.remaining_seconds()):
+            (example, decode_seconds), decode_wait = await self._decoder.submit((model, inputs), **turn)
+            call.record("decode", decode_seconds)
+            (prediction, times), forward_wait = await self._forward.submit((model, example), **turn)
+            call.record("encode", times.encode)
+            call.record("fuse", times.fuse)
+            if search is not None and model.gallery is not None:
+                query = (model.gallery, search, prediction)
+                (matches, search_seconds), search_wait = await self._searcher.submit(query, **turn)
+                call.record("search", search_seconds)
+        call.record("queue", decode_wait + forward_wait + search_wait)
+        return Answer(model, prediction, matches)
+
+    async def _replace_stuck(self) -> None:
+        """Look after the workers for as long as the service runs."""
+        limit_seconds = self._settings.stuck_seconds
+        while True:
+            await asyncio.sleep(min(_WATCH_SECONDS, limit_seconds / 4))
+            for name, queue in self.queues.items():
+                if queue.replace_stuck(limit_seconds) and name == "forward":
+                    self._engine_failed = True  # until an inference shows that it works
+
+    def _decode(self, waiting: list[_Raw]) -> list[tuple[Example, float]]:
         [(model, inputs)] = waiting
         start = perf_counter()
         example = model.predictor.prepare(model.decode(inputs, self._limits))
         return [(example, perf_counter() - start)]
 
-    def _forward_batch(self, works: list[_Work]) -> list[_Done | Exception]:
+    def _forward_batch(self, works: list[_Work]) -> list[tuple[Prediction, ForwardTimes]]:
         """Run a batch, which may be of several models: one pass for each."""
-        results: dict[_Work, _Done | Exception] = {}
-        for model in dict.fromkeys(work.model for work in works):
-            own = [work for work in works if work.model is model]
+        results: dict[int, tuple[Prediction, ForwardTimes]] = {}
+        for model in dict.fromkeys(model for model, _ in works):
+            rows = [row for row, (other, _) in enumerate(works) if other is model]
             try:
-                predictions, times = model.predictor.predict_timed([work.example for work in own])
+                predictions, times = model.predictor.predict_timed([works[row][1] for row in rows])
             except Exception:
                 self._engine_failed = True
                 raise
             self._engine_failed = False
-            for work, prediction in zip(own, predictions, strict=True):
-                results[work] = _search_for(work, prediction, times)
-        return [results[work] for work in works]
+            for row, prediction in zip(rows, predictions, strict=True):
+                results[row] = prediction, times
+        return [results[row] for row in range(len(works))]
 
 
-def _search_for(work: _Work, prediction: Prediction, times: ForwardTimes) -> _Done | Exception:
-    """Search for a prediction's neighbours; a fault is this item's own."""
+def _cost(work: _Work) -> tuple[int, ...]:
+    model, example = work
+    cost = model.predictor.preprocessors.cost(example)
+    return cost.get("image", 0), cost.get("text", 0)
+
+
+def _search(waiting: list[_Query]) -> list[tuple[Sequence[Match], float]]:
+    [(gallery, search, prediction)] = waiting
     start = perf_counter()
-    search, gallery = work.search, work.model.gallery
-    matches: Sequence[Match] = []
-    if search is not None and gallery is not None:
-        try:
-            matches = gallery.search(
-                prediction.embedding_E, target=search.target, top_k=search.top_k, where=search.where
-            )
-        except Exception as error:  # its neighbours in the batch did not cause it
-            return error
-    return _Done(Answer(work.model, prediction, matches), times, perf_counter() - start)
+    matches = gallery.search(prediction.embedding_E, target=search.target, top_k=search.top_k, where=search.where)
+    return [(matches, perf_counter() - start)]

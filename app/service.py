@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
-from app.batching import QueueFullError
 from app.errors import NotFoundError
 from app.payload import Inputs, PredictRequest, Search, SearchRequest
-from app.pipeline import Pipeline, Record
+from app.pipeline import Call, Pipeline
+from app.refusals import QueueFullError
 from app.served import Answer, Model
 from app.settings import Settings
 from models.config import MODALITIES
@@ -47,19 +47,16 @@ class Service:
         await self.pipeline.close()
 
     async def ready(self) -> bool:
-        """Whether requests should come here. After a failure of the engine, one more inference decides.
-
-        Not where the engine hangs: where one forward pass takes longer than a request may.
-        """
+        """Whether requests should come here. After a failure of the engine, one more inference decides."""
         if self.pipeline.engine_failed and not self.draining:
             try:
-                async with asyncio.timeout(self.settings.request_timeout_seconds):
+                async with asyncio.timeout(self.settings.stuck_seconds):
                     await self.pipeline.warm_up(self.models[0])
             except QueueFullError:
                 pass
             except Exception:  # any reason is reason enough
                 return False
-        return self.started and not (self.draining or self.pipeline.engine_failed or self.pipeline.hangs)
+        return self.started and not (self.draining or self.pipeline.engine_failed)
 
     def model(self, name: str | None = None, version: str | None = None) -> Model:
         """The model of that name (default: the default model) and version (default: the first named).
@@ -74,7 +71,7 @@ class Service:
         wanted = f"{name!r}" if version is None else f"{name!r} of version {version!r}"
         raise NotFoundError(f"No model {wanted} is served here. There are: {served}.")
 
-    async def predict(self, model: Model, request: PredictRequest, record: Record) -> Answer:
+    async def predict(self, model: Model, request: PredictRequest, call: Call) -> Answer:
         """Classify the inputs, and search the model's gallery for what is like them.
 
         Raises:
@@ -88,30 +85,30 @@ class Service:
             raise InputError(
                 "gallery", f"this model searches {model.name!r}. Name that one, or leave the field out."
             )
-        return await self._answer(model, request.inputs, request.search, record, request.coverage)
+        return await self._answer(model, request.inputs, request.search, call, request.coverage)
 
-    async def embed(self, model: Model, inputs: Inputs, record: Record) -> Answer:
+    async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
-        return await self._answer(model, inputs, None, record)
+        return await self._answer(model, inputs, None, call)
 
-    async def search(self, model: Model, request: SearchRequest, record: Record) -> Sequence[Match]:
+    async def search(self, model: Model, request: SearchRequest, call: Call) -> Sequence[Match]:
         """Search the model's gallery by inputs, a vector, or an item of it; raises as `predict` does."""
         gallery = model.some_gallery()
         if request.inputs is not None:
-            matches = (await self._answer(model, request.inputs, request.search, record)).matches
+            matches = (await self._answer(model, request.inputs, request.search, call)).matches
         else:
             matches, seconds = await asyncio.to_thread(_search_by_vector, gallery, request)
-            record("search", seconds)
+            call.record("search", seconds)
         return [match for match in matches if match.score >= request.min_score]
 
     async def _answer(
-        self, model: Model, inputs: Inputs, search: Search | None, record: Record, coverage: float | None = None
+        self, model: Model, inputs: Inputs, search: Search | None, call: Call, coverage: float | None = None
     ) -> Answer:
         _check_known(model, inputs, search)
         if coverage is not None:
             given = [name for name in MODALITIES if getattr(inputs, name) is not None]
             model.predictor.check_coverage(given)
-        return await self.pipeline.run(model, inputs, search, record)
+        return await self.pipeline.run(model, inputs, search, call)
 
 
 def _check_known(model: Model, inputs: Inputs, search: Search | None) -> None:

@@ -71,7 +71,20 @@ class Settings(BaseSettings):
     )
     num_workers: int = Field(0, ge=0, le=256, description="Inference threads; 0 is one for each core.")
     num_threads: int = Field(1, ge=1, le=256, description="Threads inside one operator, for each worker.")
-    max_batch_items: int = Field(4, ge=1, le=1024, description="Waiting items that one forward pass takes.")
+    max_batch_items: int = Field(32, ge=1, le=4096, description="Waiting items that one forward pass takes.")
+    max_batch_pixels: int = Field(
+        200_704, ge=1, description="Pixels that one forward pass takes, of images as the model sees them."
+    )
+    max_batch_tokens: int = Field(1024, ge=1, description="Tokens of texts that one forward pass takes.")
+    max_batch_wait_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="Time a batch waits to be fuller, where arrivals promise it. For GPUs.",
+    )
+    engine_timeout_seconds: float = Field(
+        10.0, gt=0, description="Time for one forward pass, before its worker is given up and replaced."
+    )
     max_connections: int = Field(1000, ge=1, description="Connections open at once; one more is refused (503).")
     max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
     max_body_bytes: int = Field(32_000_000, ge=1024, description="Largest request body, in bytes.")
@@ -87,7 +100,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
-    max_items_per_batch: int = Field(100, ge=1, description="Most items in one /predict/batch.")
+    max_items_per_batch: int = Field(1000, ge=1, description="Most items in one /predict/batch.")
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
     request_timeout_seconds: float = Field(
         30.0, gt=0, description="Time for an answer, before it is given up (504)."
@@ -150,6 +163,11 @@ class Settings(BaseSettings):
             name, _, version = part.partition("@")
             wanted.append((name, int(version) if version else None))
         return wanted
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long a forward pass may take: nobody waits for it beyond a request's own time."""
+        return min(self.engine_timeout_seconds, self.request_timeout_seconds)
 
     @property
     def workers(self) -> int:

@@ -14,9 +14,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.batching import ClosedError
 from app.errors import log_failure, logged_path, problem_response
 from app.metrics import Metrics
+from app.refusals import ClosedError
 
 STAGES = ("read", "decode", "queue", "encode", "fuse", "search")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer

@@ -13,6 +13,9 @@ router = APIRouter(tags=["embed"])
 @router.post("/embed", openapi_extra=EMBED)
 async def embed(context: ContextDep) -> EmbedResponse:
     """Turn an image, a text, or both into one vector of the space that they share."""
+    model = context.model
+    context.admit()
     inputs = await context.payload(read_embed)
-    answer = await context.service.embed(context.model, inputs, context.record)
+    async with context.while_connected():
+        answer = await context.service.embed(model, inputs, context.call)
     return EmbedResponse.of(answer, context.request_id)

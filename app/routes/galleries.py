@@ -66,7 +66,8 @@ async def search(context: ContextDep) -> SearchResponse:
     """Find the items that are nearest to an image, a text, both, a vector, or another item."""
     model = context.model
     request = await context.payload(read_search)
-    matches = await context.service.search(model, request, context.record)
+    async with context.while_connected():
+        matches = await context.service.search(model, request, context.call)
     return SearchResponse(
         matches=[MatchResponse.of(match, model.name, context.root_path) for match in matches],
         target=request.search.target,

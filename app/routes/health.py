@@ -10,8 +10,10 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 @router.get("/live")
-async def live() -> Health:
-    """Answer, which is all that it takes to be alive."""
+async def live(context: ContextDep) -> Health:
+    """Say whether the process can do anything at all; where it cannot, only a new one helps."""
+    if context.service.pipeline.beyond_repair:
+        raise NotReadyError("Too many threads hang in the engine. Start this process anew.")
     return Health(status="live")
 
 

@@ -20,8 +20,10 @@ _predict = APIRouter()
 async def predict(context: ContextDep) -> PredictResponse:
     """Classify an image, a text, or both, and find the items of the gallery that are like them."""
     model = context.model
+    context.admit()
     request = await context.payload(read_predict)
-    answer = await context.service.predict(model, request, context.record)
+    async with context.while_connected():
+        answer = await context.service.predict(model, request, context.call)
     return PredictResponse.of(
         answer,
         num_labels=request.num_labels,
@@ -34,11 +36,15 @@ async def predict(context: ContextDep) -> PredictResponse:
 @router.post("/predict/batch", openapi_extra=BATCH)
 async def predict_batch(context: ContextDep) -> BatchResponse:
     """Predict many items; each succeeds or fails for itself."""
+    context.admit()
     requests = await context.payload(read_batch, accepts=(JSON,))
     # A batch keeps the workers busy without filling the queue for everybody else.
     settings = context.service.settings
-    gate = asyncio.Semaphore(2 * settings.workers * settings.max_batch_items)
-    return BatchResponse(results=await asyncio.gather(*(_one(context, request, gate) for request in requests)))
+    gate = asyncio.Semaphore(
+        max(1, min(2 * settings.workers * settings.max_batch_items, settings.max_queue_items // 2))
+    )
+    async with context.while_connected():
+        return BatchResponse(results=await asyncio.gather(*(_one(context, request, gate) for request in requests)))
 
 
 async def _one(
@@ -48,7 +54,7 @@ async def _one(
         if isinstance(request, Exception):
             raise request
         async with gate:
-            answer = await context.service.predict(context.model, request, context.record)
+            answer = await context.service.predict(context.model, request, context.call)
         return BatchSuccess.of(
             answer,
             num_labels=request.num_labels,

@@ -23,6 +23,9 @@ class Preprocessor(Protocol):
     def collate(self, items: Sequence[Arrays]) -> Arrays:
         """Stack the arrays of one or more items, in order."""
 
+    def cost(self, arrays: Arrays) -> int:
+        """What its encoder's work on one item grows with, in the modality's own unit: pixels, tokens."""
+
 
 class Preprocessors:
     """Prepares samples and collates examples for the modalities that one network knows."""
@@ -56,6 +59,10 @@ class Preprocessors:
             known = " or ".join(self.modalities)
             raise InputError(known, f"no input that this model knows. Send at least one of: {known}.")
         return Example(present)
+
+    def cost(self, example: Example) -> dict[str, int]:
+        """By modality that is present, what its encoder's work grows with: an image's pixels, a text's tokens."""
+        return {name: self._table[name].cost(arrays) for name, arrays in example.arrays.items()}
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Stack examples in order; an absent modality takes no row and is masked out.

@@ -43,3 +43,7 @@ class ImagePreprocessor:
     def collate(self, items: Sequence[Arrays]) -> Arrays:
         """`pixels`: (n, side_px, side_px, 3) uint8."""
         return {"pixels": np.stack([item["pixels"] for item in items])}
+
+    def cost(self, arrays: Arrays) -> int:
+        """Pixels."""
+        return int(arrays["pixels"].size) // 3

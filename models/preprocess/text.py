@@ -43,6 +43,10 @@ class TextPreprocessor:
         """`ids`: (n, T) int64, padded with 0 on the right; `lengths`: (n,) int64, without the padding."""
         return pad_ids([item["ids"] for item in items])
 
+    def cost(self, arrays: Arrays) -> int:
+        """Tokens."""
+        return len(arrays["ids"])
+
 
 def pad_ids(sequences: Sequence[NDArray[np.generic]]) -> Arrays:
     """`ids` (n, T) int64, padded with 0 on the right, and `lengths` (n,) int64 of sequences of ids."""

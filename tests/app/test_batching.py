@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from app.batching import Batcher, ClosedError, QueueFullError
+from app.batching import Batcher, Limits
+from app.refusals import ClosedError, QueueFullError, StuckError
 
 pytestmark = pytest.mark.anyio
 
@@ -31,10 +32,22 @@ class Recorder:
 
 
 def start(
-    run: Callable[[list[int]], Sequence[int | Exception]], *, workers: int = 1, batch: int = 4, queue: int = 100
+    run: Callable[[list[int]], Sequence[int | Exception]],
+    *,
+    workers: int = 1,
+    batch: int = 4,
+    queue: int = 100,
+    wait_seconds: float = 0.0,
+    cost: tuple[int, ...] = (),
 ) -> Batcher[int, int]:
+    """An item costs itself, in the first kind, where there is one."""
     batcher = Batcher[int, int](
-        run, name="test", num_workers=workers, max_batch_items=batch, max_queue_items=queue
+        run,
+        name="test",
+        num_workers=workers,
+        limits=Limits(batch, cost, wait_seconds),
+        max_queue_items=queue,
+        cost=lambda item: (item, 1)[: len(cost)],
     )
     batcher.start()
     return batcher
@@ -158,4 +171,147 @@ async def test_a_run_that_breaks_its_promise_still_settles_the_future(result: li
     batcher = start(lambda _: result)
     with pytest.raises(RuntimeError):
         await batcher.submit(1)
+    await batcher.close()
+
+
+async def test_flows_take_turns_so_that_a_crowd_starves_nobody() -> None:
+    run = Recorder()
+    batcher = start(run, batch=1)
+    run.open.clear()
+    tasks = [asyncio.create_task(batcher.submit(0))]
+    await asyncio.to_thread(run.busy.wait, 5)
+    tasks += [asyncio.create_task(batcher.submit(item, flow="crowd")) for item in range(1, 50)]
+    await asyncio.sleep(0.01)
+    tasks.append(asyncio.create_task(batcher.submit(1000, flow="single")))
+    await asyncio.sleep(0.01)
+    run.open.set()
+    await asyncio.gather(*tasks)
+    assert [1000] in run.batches[:4]
+    assert [item for [item] in run.batches if item < 1000] == list(range(50))  # the crowd keeps its order
+    await batcher.close()
+
+
+async def test_a_batch_ends_where_its_cost_would_pass_the_limit() -> None:
+    run = Recorder()
+    batcher = start(run, batch=8, cost=(10, 3))
+    tasks = await held(batcher, run, 4, 5, 2, 50, 1, 1, 1, 1)
+    run.open.set()
+    await asyncio.gather(*tasks)
+    # 4 + 5 + 2 is too much of the first kind, 50 alone too, and four ones are too many of the second.
+    assert run.batches == [[0], [4, 5], [2], [50], [1, 1, 1], [1]]
+    await batcher.close()
+
+
+async def test_a_batch_waits_for_more_only_while_arrivals_promise_them() -> None:
+    run = Recorder()
+    batcher = start(run, batch=3, wait_seconds=0.5)
+    began = time.monotonic()
+    await batcher.submit(1)  # the first ever: nobody is expected
+    assert time.monotonic() - began < 0.4
+    for item in range(30):
+        await batcher.submit(item)
+    run.batches.clear()
+    first = asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0.002)  # less than the rate promises
+    await asyncio.gather(first, batcher.submit(3), batcher.submit(4))
+    assert run.batches == [[2, 3, 4]]
+    await batcher.close()
+
+
+async def test_a_culprit_is_found_by_halving() -> None:
+    run = Recorder()
+    batcher = start(run, batch=8)
+    tasks = await held(batcher, run, 1, 2, 3, 4, 5, 6, 1300, 8)
+    run.open.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [tuple] * 7 + [ValueError, tuple]
+    assert run.batches[1:] == [
+        [1, 2, 3, 4, 5, 6, 1300, 8], [1, 2, 3, 4], [5, 6, 1300, 8], [5, 6], [1300, 8], [1300], [8],
+    ]  # fmt: skip
+    await batcher.close()
+
+
+async def test_after_a_batch_without_memory_none_is_that_large_again() -> None:
+    batches: list[int] = []
+    opened = threading.Event()
+
+    def run(items: list[int]) -> list[int]:
+        opened.wait(5)
+        batches.append(len(items))
+        if len(items) > 2:
+            raise MemoryError
+        return items
+
+    batcher = start(run, batch=4)
+    first = asyncio.create_task(batcher.submit(0))
+    await asyncio.sleep(0.05)
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in range(8)]
+    await asyncio.sleep(0.05)
+    opened.set()
+    assert [result for result, _ in await asyncio.gather(*tasks)] == list(range(8))
+    await first
+    assert batches == [1, 4, 2, 2, 2, 2]
+    await batcher.close()
+
+
+async def test_an_item_past_its_deadline_is_dropped_before_it_costs_anything() -> None:
+    run = Recorder()
+    expired = []
+    batcher = start(run)
+    batcher.on_expiry = lambda: expired.append(1)
+    tasks = await held(batcher, run, 1)
+    late = asyncio.create_task(batcher.submit(2, deadline=time.perf_counter() + 0.02))
+    await asyncio.sleep(0.05)
+    run.open.set()
+    await asyncio.gather(*tasks)
+    with pytest.raises(TimeoutError):
+        await late
+    assert run.batches == [[0], [1]]
+    assert expired == [1]
+    await batcher.close()
+
+
+class Tar:
+    """Hangs on every batch with a 7 in it, until it is released."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.released = threading.Event()
+        self.first = threading.Event()
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        if items == [0]:
+            self.first.wait(5)
+        if 7 in items:
+            self.released.wait(20)
+        return items
+
+
+async def test_a_stuck_worker_is_replaced_and_only_the_culprit_fails() -> None:
+    run = Tar()
+    batcher = start(run, batch=8)
+    tasks = [asyncio.create_task(batcher.submit(0))]
+    await asyncio.sleep(0.02)
+    tasks += [asyncio.create_task(batcher.submit(item)) for item in (1, 7, 3)]
+    await asyncio.sleep(0.02)
+    run.first.set()
+    given_up = 0
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(0.05)
+        given_up += batcher.replace_stuck(0.2)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result[0] if isinstance(result, tuple) else type(result) for result in results] == [
+        0,
+        1,
+        StuckError,
+        3,
+    ]
+    assert given_up == 2  # the batch, then the culprit alone
+    assert batcher.num_stuck() == 2
+    assert (await batcher.submit(5))[0] == 5
+    run.released.set()
+    await asyncio.to_thread(lambda: [time.sleep(0.01) for _ in range(500) if batcher.num_stuck()])
+    assert batcher.num_stuck() == 0
+    assert (await batcher.submit(6))[0] == 6  # threads that came back late disturb nobody
     await batcher.close()

@@ -231,7 +231,7 @@ def test_a_batch_keeps_order_and_faults_apart() -> None:
         with pytest.raises(InputError, match="at least one object"):
             read_batch(RawFields({"items": items}), SETTINGS)
     with pytest.raises(TooLargeError):
-        read_batch(RawFields({"items": [{"text": "red"}] * 101}), SETTINGS)
+        read_batch(RawFields({"items": [{"text": "red"}] * 1001}), SETTINGS)
 
 
 def test_coverage_is_a_share_or_absent() -> None:

@@ -1,0 +1,210 @@
+"""More work than can be done: who is refused, who is dropped, and who must not notice."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from models.batch import Batch
+from models.engine import Encoded
+from tests.fakes import FakeEngine, make_service, serving
+
+Start = Callable[..., httpx.Client]
+HANG = "blue blue blue"
+"""A text whose forward pass does not end, for whoever shares it."""
+
+
+class SlowEngine(FakeEngine):
+    """Takes `seconds` for each item, and hangs on HANG."""
+
+    seconds = 0.0
+
+    def encode(self, batch: Batch) -> Encoded:
+        encoded = super().encode(batch)
+        if "text" in batch.inputs and (batch.inputs["text"]["ids"][:, :3] == 3).all(axis=1).any():
+            time.sleep(3)
+        time.sleep(self.seconds * len(batch))
+        return encoded
+
+
+@pytest.fixture
+def engine() -> SlowEngine:
+    return SlowEngine()
+
+
+@pytest.fixture
+def start(seed_folder: Path, engine: SlowEngine) -> Iterator[Start]:
+    contexts = []
+
+    def serve(**values: object) -> httpx.Client:
+        settings = Settings(**{"num_workers": 1, **values})
+        context = serving(settings, lambda settings: make_service(seed_folder, settings, engine))
+        contexts.append(context)
+        return context.__enter__()
+
+    yield serve
+    engine.open.set()
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    """The sum of a metric's series."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def ask(client: httpx.Client, milliseconds: object = None, text: str = "red") -> httpx.Response:
+    headers = {} if milliseconds is None else {"X-Request-Timeout-Ms": str(milliseconds)}
+    return client.post("/predict", json={"text": text}, headers=headers)
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "1.5", "soon", "1e3", "²", "9" * 10])
+def test_a_deadline_that_is_none_is_refused(client: httpx.Client, value: str) -> None:
+    answer = client.post("/predict", json={"text": "red"}, headers={"X-Request-Timeout-Ms": value.encode()})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "X-Request-Timeout-Ms"
+
+
+def test_a_request_ends_by_its_own_deadline(start: Start, engine: SlowEngine) -> None:
+    client = start()
+    engine.open.clear()
+    began = time.monotonic()
+    answer = ask(client, 100)
+    assert answer.status_code == 504
+    assert "X-Request-Timeout-Ms" in answer.json()["detail"]
+    assert time.monotonic() - began < 5
+
+
+def test_what_expired_while_it_waited_costs_no_forward_pass(start: Start, engine: SlowEngine) -> None:
+    client = start(max_batch_items=1)
+    ask(client)
+    engine.open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        running = pool.submit(ask, client)
+        eventually(lambda: metric(client, "intermodal_queue_items") == 0 and len(engine.batches) >= 4)
+        late = [pool.submit(ask, client, 150) for _ in range(3)]
+        assert {answer.result().status_code for answer in late} == {504}
+        before = len(engine.batches)
+        engine.open.set()
+        assert running.result().status_code == 200
+    assert ask(client).status_code == 200
+    assert len(engine.batches) == before + 2
+    assert metric(client, "intermodal_expired_total") == 3
+
+
+def test_work_of_a_client_that_left_is_dropped(start: Start, engine: SlowEngine) -> None:
+    client = start(max_batch_items=1)
+    engine.open.clear()
+    body = json.dumps({"text": "red"}).encode()
+    head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ask, client)
+        eventually(lambda: metric(client, "intermodal_requests_in_flight") == 2)  # it, and whoever asks
+        gone = socket.create_connection((client.base_url.host, client.base_url.port or 0))
+        gone.sendall(head.encode() + body)
+        eventually(lambda: metric(client, "intermodal_queue_items") == 1)
+        gone.close()
+        eventually(lambda: metric(client, "intermodal_requests_in_flight") == 2)
+        before = len(engine.batches)
+        engine.open.set()
+        assert running.result().status_code == 200
+    assert ask(client).status_code == 200
+    assert len(engine.batches) - before <= 2  # the running one may not have been noted yet
+    assert metric(client, "intermodal_expired_total") == 1
+
+
+def test_who_could_not_be_done_in_time_is_refused_at_once_with_when_to_return(
+    start: Start, engine: SlowEngine
+) -> None:
+    client = start(max_batch_items=1)
+    engine.seconds = 0.1
+    for _ in range(10):  # the service measures
+        ask(client)
+    engine.seconds = 0.3
+    with ThreadPoolExecutor(16) as pool:
+        patient = [pool.submit(ask, client) for _ in range(12)]
+        eventually(lambda: metric(client, "intermodal_queue_items") >= 8)
+        began = time.monotonic()
+        refused = ask(client, 300)
+        assert time.monotonic() - began < 0.3
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 5
+        assert {answer.result().status_code for answer in patient} == {200}
+    assert metric(client, "intermodal_shed_total") == 1
+
+
+def test_a_refused_request_is_not_read(start: Start, engine: SlowEngine) -> None:
+    """The body is no JSON, and nobody minds, for nobody looked."""
+    client = start(max_queue_items=1, max_batch_items=1)
+    engine.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, client)
+        eventually(lambda: metric(client, "intermodal_requests_in_flight") == 2)
+        eventually(lambda: metric(client, "intermodal_queue_items") == 0)
+        second = pool.submit(ask, client)
+        eventually(lambda: metric(client, "intermodal_queue_items") == 1)
+        answer = client.post("/predict", content=b"{", headers={"Content-Type": "application/json"})
+        assert answer.status_code == 429
+        engine.open.set()
+        assert (first.result().status_code, second.result().status_code) == (200, 200)
+
+
+def test_a_thousand_items_do_not_starve_one(start: Start, engine: SlowEngine) -> None:
+    client = start(max_batch_items=8)
+    engine.seconds = 0.002
+    with ThreadPoolExecutor(1) as pool:
+        crowd = pool.submit(client.post, "/predict/batch", json={"items": [{"text": "red"}] * 1000})
+        eventually(lambda: len(engine.batches) > 5)
+        before = sum(engine.batches)
+        assert ask(client).status_code == 200
+        # It shared a batch with the crowd or came next, though some sixty of the crowd were there before it.
+        assert sum(engine.batches) - before <= 4 * 8
+        assert not crowd.done()
+        results = crowd.result().json()["results"]
+    assert [result["status"] for result in results] == [200] * 1000
+
+
+def test_an_input_that_hangs_the_engine_fails_alone_and_the_service_goes_on(
+    start: Start, engine: SlowEngine
+) -> None:
+    client = start(engine_timeout_seconds=0.5)
+    items = [{"text": "red"}, {"text": HANG}, {"text": "star"}]
+    results = client.post("/predict/batch", json={"items": items}).json()["results"]
+    assert [result["status"] for result in results] == [200, 504, 200]
+    assert "did not end" in results[1]["problem"]["detail"]
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/health/ready").status_code == 200  # an inference on the new worker decides
+    assert ask(client).status_code == 200
+
+
+def test_a_process_with_too_many_hanging_threads_says_that_it_must_be_replaced(
+    start: Start, engine: SlowEngine
+) -> None:
+    client = start(engine_timeout_seconds=0.1)
+    results = client.post("/predict/batch", json={"items": [{"text": HANG}] * 9}).json()["results"]
+    assert {result["status"] for result in results} == {504}
+    assert client.get("/health/live").status_code == 503
+    assert metric(client, "intermodal_stuck_threads") >= 8
+
+
+def test_what_was_answered_is_counted_by_modalities_and_confidence(client: httpx.Client) -> None:
+    before = metric(client, "intermodal_answers_total"), metric(client, "intermodal_confidence_count")
+    ask(client)
+    assert metric(client, "intermodal_answers_total") == before[0] + 1
+    assert metric(client, "intermodal_confidence_count") == before[1] + 2  # of two heads
+    assert 'intermodal_answers_total{modalities="text",model="fashion"}' in client.get("/metrics").text
