@@ -2,41 +2,74 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from models.errors import IntermodalError
 from training.drafting.init import init
 
+GO_ON = {
+    "train": "All but the last half minute is kept: run the same command with --resume.",
+    "compare": "What is trained is kept, but for the last half minute: run the same command again.",
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, which is how a container, Kubernetes or a batch scheduler says Ctrl-C."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Errors that the caller can mend are printed without a traceback; exit status 1."""
+    """Run one command.
+
+    Returns:
+        The exit status: 1 for errors that the caller can mend, which are printed without a traceback; 130 after
+        Ctrl-C and 143 after SIGTERM, as a shell has it (128 and the signal's number).
+    """
     options = _parser().parse_args(arguments)
     # The exporter's C++ warns of a shape that it need not know (a packed sequence's); torch reads this at import.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
-        if options.command == "init":
-            return init(options)
-        # torch takes seconds to import; --help and a mistyped option need not wait for it.
-        from training import commands
-
-        run = {
-            "check": commands.check,
-            "train": commands.train,
-            "evaluate": commands.evaluate,
-            "compare": commands.compare,
-        }
-        return run[options.command](options)
+        with _sigterm_interrupts():
+            return _run(options)
     except IntermodalError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(
-            "\nInterrupted. All but the last half minute is kept: run the same command with --resume.",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"\nInterrupted. {GO_ON.get(options.command, '')}".rstrip(), file=sys.stderr)
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "init":
+        return init(options)
+    # torch takes seconds to import; --help and a mistyped option need not wait for it.
+    from training import commands
+
+    run = {
+        "check": commands.check,
+        "train": commands.train,
+        "evaluate": commands.evaluate,
+        "compare": commands.compare,
+    }
+    return run[options.command](options)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """While entered, SIGTERM raises in the main thread, as SIGINT does, instead of ending the process at once."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    former = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _parser() -> argparse.ArgumentParser:

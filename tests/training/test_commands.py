@@ -1,6 +1,8 @@
 import json
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -119,15 +121,37 @@ def test_evaluate_prints_figures_and_writes_a_report_with_the_same(
     assert {name: written[name] for name in printed} == printed
 
 
-def test_an_interrupted_command_says_how_to_go_on(
-    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(_options: object) -> int:
-        raise KeyboardInterrupt
+@pytest.fixture
+def sigint_interrupts() -> Iterator[None]:
+    """Python's own handler, which a process that was started with SIGINT ignored does not have."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
-    monkeypatch.setattr(commands, "train", interrupted)
-    assert main(["train", str(recipe)]) == 130
-    assert "--resume" in capsys.readouterr().err
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("command", "remedy"), [("train", "the same command with --resume"), ("compare", "the same command again")]
+)
+def test_a_signal_interrupts_a_command_which_says_how_to_go_on(
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sigint_interrupts: None,
+    number: signal.Signals,
+    status: int,
+    command: str,
+    remedy: str,
+) -> None:
+    def work(_options: object) -> int:
+        signal.raise_signal(number)
+        return 0
+
+    monkeypatch.setattr(commands, command, work)
+    former = signal.getsignal(signal.SIGTERM)
+    assert main([command, str(recipe)]) == status
+    assert remedy in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is former
 
 
 def test_curves_without_tensorboard_are_refused_before_anything_is_read(
