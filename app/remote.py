@@ -17,6 +17,7 @@ from app import __version__
 from app.addresses import Address, is_public
 from app.batching import QueueFullError
 from app.errors import SlowRemoteError
+from app.head_limit import HeadLimit
 from app.image_url import ImageUrl, UrlError
 from app.resolver import LookUp, Resolver, look_up
 from app.settings import Settings
@@ -163,10 +164,12 @@ class Fetcher:
             ("Connection", "close"),
         ]
         extensions = {"sni_hostname": url.host, "timeout": {"connect": _CONNECT_SECONDS}}
+        limit = HeadLimit()
         async with (
-            httpcore.AsyncHTTPConnection(at.origin, ssl_context=self._tls) as connection,
+            httpcore.AsyncHTTPConnection(at.origin, self._tls, network_backend=limit) as connection,
             connection.stream("GET", at, headers=headers, extensions=extensions) as response,
         ):
+            limit.lift()
             location = _location(response)
             if location is None:
                 await self._receive(response, url, image)
