@@ -5,6 +5,7 @@
 Every redirect takes the whole way anew. Knows HTTP as a client; decodes no image."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -15,10 +16,10 @@ import httpcore
 
 from app import __version__
 from app.addresses import Address, is_public
-from app.batching import QueueFullError
 from app.errors import SlowRemoteError
 from app.head_limit import HeadLimit
 from app.image_url import ImageUrl, UrlError
+from app.refusals import QueueFullError
 from app.resolver import LookUp, Resolver, look_up
 from app.settings import Settings
 from app.upload import Upload
@@ -73,34 +74,39 @@ class Fetcher:
         self._free = asyncio.Semaphore(settings.max_url_fetches)
         self._held: WeakSet[RemoteImage] = WeakSet()  # until whoever asked has been answered
 
-    async def fill(self, image: Upload | None, record: Callable[[str, float], None]) -> None:
+    async def fill(
+        self, image: Upload | None, record: Callable[[str, float], None], remaining_seconds: float = math.inf
+    ) -> None:
         """Fetch an image that is still elsewhere; leave any other alone.
 
         Args:
             image: what a caller sent, if anything.
             record: takes the stage `fetch` and its seconds.
+            remaining_seconds: until the request's own deadline.
 
         Raises:
             InputError: a host or an address that is not allowed, or one that does not send the file.
             TooLargeError: a file of more than `max_image_bytes`.
             SlowRemoteError: not within `url_timeout_seconds`.
+            TimeoutError: the request's own deadline came first.
             QueueFullError: others' fetches took all that time, or their bytes all the room.
         """
         if not isinstance(image, RemoteImage):
             return
         start, begun = perf_counter(), False
+        limit_seconds = self._settings.url_timeout_seconds
         try:
-            async with asyncio.timeout(self._settings.url_timeout_seconds), self._free:
+            async with asyncio.timeout(min(limit_seconds, remaining_seconds)), self._free:
                 begun = True
                 self._held.add(image)
                 await self._follow(image)
         except TimeoutError:
+            if remaining_seconds < limit_seconds:
+                raise
             if not begun:
                 raise QueueFullError(_RETRY_AFTER_SECONDS) from None
-            limit = f"{self._settings.url_timeout_seconds:g} s"
-            raise SlowRemoteError(
-                image.field, f"its host did not send it within {limit}. Try again, or send the image itself."
-            ) from None
+            detail = f"its host did not send it within {limit_seconds:g} s. Try again, or send the image itself."
+            raise SlowRemoteError(image.field, detail) from None
         except UrlError as error:
             raise InputError(image.field, str(error)) from None
         finally:
