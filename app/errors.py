@@ -43,12 +43,17 @@ class SlowBodyError(Exception):
     """The client did not send its body in time."""
 
 
+class SlowRemoteError(InputError):
+    """The host that an image was to be fetched from did not send it in time."""
+
+
 # The first class that fits decides, so a class stands before its base.
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (MalformedError, 400),
     (UnauthorizedError, 401),
     (NotFoundError, 404),
     (SlowBodyError, 408),
+    (SlowRemoteError, 504),
     (TooLargeError, 413),
     (UnsupportedMediaError, 415),
     (InputError, 422),

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.image_url import ImageUrl, UrlError
+from app.remote import RemoteImage
 from app.settings import Settings
 from app.upload import Upload
 from models.errors import InputError, TooLargeError
@@ -170,7 +172,7 @@ class FieldReader:
             raise InputError(name, f"{value[:60]!r} is not valid here. Write it as in JSON.") from None
 
     def image(self, name: str) -> Upload | None:
-        """An image's file of at most `max_image_bytes`, or None."""
+        """An image's file of at most `max_image_bytes`, or one that is still elsewhere, or None."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -180,11 +182,24 @@ class FieldReader:
             raise InputError(
                 name, "must be a file. Send its contents, e.g. curl -F image=@photo.jpg (mind the @)."
             )
-        if isinstance(value, dict) and set(value) == {"url"}:
-            raise InputError(name, "input by URL is switched off here. Send the image itself, as base64.")
+        if isinstance(value, dict) and "url" in value:
+            return self._image_by_url(name, value)
         if not isinstance(value, str):
             raise InputError(name, f"must be a string of base64 or a data: URI, not {_kind(value)}.")
         return self._image_file(name, Upload.of(_decode_base64(name, value), self._settings.spool_bytes))
+
+    def _image_by_url(self, name: str, value: dict[str, object]) -> RemoteImage:
+        if not self._settings.allowed_hosts:
+            raise InputError(name, "input by URL is switched off here. Send the image itself, as base64.")
+        url = value["url"]
+        if len(value) > 1 or not isinstance(url, str):
+            raise InputError(name, 'an object has a URL and nothing more. Write {"url": "https://…"}.')
+        try:
+            parsed = ImageUrl.parse(url)
+            self._settings.allowed_hosts.check(parsed)
+        except UrlError as error:
+            raise InputError(name, str(error)) from None
+        return RemoteImage(parsed, name, self._settings.spool_bytes)
 
     def _image_file(self, name: str, data: Upload) -> Upload:
         if not len(data):

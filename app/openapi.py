@@ -4,12 +4,21 @@ from typing import Any
 
 from app.body import FORM, IMAGE, JSON
 from app.errors import PROBLEM_MEDIA_TYPE
+from app.image_url import MAX_URL_CHARACTERS
 from app.schemas import Problem
 
 Schema = dict[str, Any]
 
 _FILTER = 'Which items may match, e.g. {"labels.colour": "Red", "metadata.year": {"gte": 2015}}.'
 _BASE64: Schema = {"type": "string", "description": "An image file as base64, or as a data: URI."}
+_URL: Schema = {
+    "type": "object",
+    "required": ["url"],
+    "additionalProperties": False,
+    "properties": {"url": {"type": "string", "format": "uri", "maxLength": MAX_URL_CHARACTERS}},
+    "description": "Where an image is, by http or https; only where the operator allows its host.",
+}
+_IMAGE: Schema = {"oneOf": [_BASE64, _URL]}
 _FILE: Schema = {"type": "string", "format": "binary", "description": "An image file."}
 _TEXT: Schema = {"type": "string", "description": "A text."}
 _RETRIEVAL: dict[str, Schema] = {
@@ -93,7 +102,7 @@ def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ..
         "parameters": query,
         "requestBody": _body(
             {
-                JSON: _object({"image": _BASE64, **properties}),
+                JSON: _object({"image": _IMAGE, **properties}),
                 FORM: _object({"image": _FILE, **_as_text(properties)}),
                 IMAGE: _FILE,
             }
@@ -108,7 +117,7 @@ BATCH: Schema = {
     "requestBody": _body(
         {
             JSON: _object(
-                {"items": {"type": "array", "minItems": 1, "items": _object({"image": _BASE64, **_PREDICT})}},
+                {"items": {"type": "array", "minItems": 1, "items": _object({"image": _IMAGE, **_PREDICT})}},
                 required=["items"],
             )
         }

@@ -11,6 +11,7 @@ from app.errors import NotFoundError
 from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.pipeline import Call, Pipeline
 from app.refusals import QueueFullError
+from app.remote import Fetcher
 from app.served import Answer, Model
 from app.settings import Settings
 from models.config import MODALITIES
@@ -22,10 +23,11 @@ from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
 class Service:
     """A fixed set of models behind one queue and one set of workers, so that they do not contend for cores."""
 
-    def __init__(self, models: Sequence[Model], settings: Settings) -> None:
+    def __init__(self, models: Sequence[Model], settings: Settings, fetcher: Fetcher | None = None) -> None:
         """Prepare, without starting a thread. The first of `models` is the default."""
         self.models = tuple(models)
         self.settings = settings
+        self._fetcher = fetcher or Fetcher(settings)
         self.started = False
         self.draining = False
         self.pipeline = Pipeline(settings)
@@ -108,6 +110,7 @@ class Service:
         if coverage is not None:
             given = [name for name in MODALITIES if getattr(inputs, name) is not None]
             model.predictor.check_coverage(given)
+        await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
         return await self.pipeline.run(model, inputs, search, call)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.cores import usable_cores
+from app.image_url import AllowedHosts
 from app.keys import Keys, parse_keys, read_entries
 from models.errors import ConfigError
 
@@ -102,6 +103,13 @@ class Settings(BaseSettings):
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
     max_items_per_batch: int = Field(1000, ge=1, description="Most items in one /predict/batch.")
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
+    url_hosts: str = Field(
+        "",
+        description="Hosts that images may be fetched from by URL, e.g. img.shop.example,*.cdn.example; * is any "
+        "public one. Empty: none.",
+    )
+    url_timeout_seconds: float = Field(10.0, gt=0, description="Time to fetch an image by URL (504).")
+    max_url_fetches: int = Field(16, ge=1, le=1024, description="Images fetched by URL at once; others wait.")
     request_timeout_seconds: float = Field(
         30.0, gt=0, description="Time for an answer, before it is given up (504)."
     )
@@ -118,6 +126,12 @@ class Settings(BaseSettings):
         for part in split(value):
             if part != "*":
                 ipaddress.ip_network(part)
+        return value
+
+    @field_validator("url_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        AllowedHosts.parse(split(value))
         return value
 
     @field_validator("api_keys")
@@ -154,6 +168,11 @@ class Settings(BaseSettings):
         return parse_keys(
             [*self.api_keys.split(","), *(read_entries(self.api_keys_file) if self.api_keys_file else ())]
         )
+
+    @cached_property
+    def allowed_hosts(self) -> AllowedHosts:
+        """The hosts that images may be fetched from."""
+        return AllowedHosts.parse(split(self.url_hosts))
 
     @property
     def wanted_models(self) -> list[tuple[str, int | None]]:

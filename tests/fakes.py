@@ -16,6 +16,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from app.main import create_app
+from app.remote import Fetcher
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
@@ -146,7 +147,9 @@ def make_gallery(folder: Path, predictor: Predictor) -> SeedGallery:
     return read_seed(folder)
 
 
-def make_service(folder: Path, settings: Settings, engine: FakeEngine | None = None) -> Service:
+def make_service(
+    folder: Path, settings: Settings, engine: FakeEngine | None = None, fetcher: Fetcher | None = None
+) -> Service:
     """`fashion` and `words`, which knows only text and has no gallery.
 
     Of `fashion`, version 2 has a gallery, and prediction sets wherever there is a text; version 1 has neither.
@@ -157,7 +160,7 @@ def make_service(folder: Path, settings: Settings, engine: FakeEngine | None = N
         Model(make_predictor(version=1, engine=engine)),
         Model(make_predictor("words", engine=engine, only="text")),
     ]
-    return Service(models, settings)
+    return Service(models, settings, fetcher)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ def predict_json(value: object) -> object:
         ({"text": "red", "explain": True}, "explain", "unknown field"),
         ({"audio": "AAAA"}, "audio", "unknown field"),
         ({"image": {"url": "http://x"}}, "image", "URL is switched off"),
+        ({"image": {"url": 5, "more": 1}}, "image", "URL is switched off"),
         ({"image": {"path": "x"}}, "image", "base64"),
         ({"image": "not base64!"}, "image", "not base64"),
         ({"image": "AA A="}, "image", "not base64"),

@@ -21,6 +21,12 @@ def test_models_are_named_with_or_without_a_version() -> None:
     assert Settings().wanted_models == []
 
 
+def test_a_host_that_is_none_is_refused_with_what_it_takes() -> None:
+    with pytest.raises(ConfigError, match=r"INTERMODAL_URL_HOSTS .*'https://a\.example' is no host"):
+        load_settings(["--url-hosts", "b.example, https://a.example"])
+    assert not Settings().allowed_hosts
+
+
 @pytest.mark.parametrize(("given", "kept"), [("", ""), ("/", ""), ("a/b/", "/a/b"), ("/a", "/a")])
 def test_root_path_has_one_leading_slash(given: str, kept: str) -> None:
     assert Settings(root_path=given).root_path == kept
