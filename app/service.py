@@ -110,6 +110,7 @@ class Service:
         if coverage is not None:
             given = [name for name in MODALITIES if getattr(inputs, name) is not None]
             model.predictor.check_coverage(given)
+        self.pipeline.admit(call)  # before a fetch, which would be for nothing
         await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
         return await self.pipeline.run(model, inputs, search, call)
 
