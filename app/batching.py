@@ -138,6 +138,11 @@ class Batcher(Generic[In, Out]):
         """Items in the queue."""
         return len(self._waiting)
 
+    def num_running(self) -> int:
+        """Items in the workers' hands."""
+        with self._changed:
+            return sum(len(run.jobs) for run in self._running)
+
     def wait_seconds(self, num_waiting: int) -> float:
         """How long an item behind so many would wait for its turn, by the measured rate."""
         return self._pace.wait_seconds(num_waiting, self._num_workers)

@@ -57,8 +57,9 @@ class Pipeline:
         self._settings = settings
         self._engine_failed = False
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        # `admit` is what bounds all queues together; none of them refuses what was let in.
-        max_queue_items = 2 * settings.max_queue_items
+        self._num_inside = 0  # items that were let in and have no prediction yet
+        # `admit` bounds all queues together; each has room for what it let in, and drops what nobody waits for.
+        max_queue_items = settings.max_queue_items + settings.workers * settings.max_batch_items + 1
         # Decoding and searching take a thirtieth of the network's time: half the cores can feed all of them.
         light: dict[str, Any] = {
             "num_workers": max(1, usable_cores() // 2),
@@ -119,7 +120,7 @@ class Pipeline:
         Raises:
             QueueFullError: `max_queue_items` wait already, or more than can be done before the call's deadline.
         """
-        waiting = self._decoder.num_waiting() + self._forward.num_waiting()
+        waiting = self._num_inside - self._forward.num_running()
         wait_seconds = self._forward.wait_seconds(waiting)
         if waiting >= self._settings.max_queue_items or wait_seconds > call.remaining_seconds():
             self.on_refusal()
@@ -152,9 +153,13 @@ class Pipeline:
         matches: Sequence[Match] = []
         search_wait = 0.0
         async with asyncio.timeout(None if math.isinf(call.deadline) else call.remaining_seconds()):
-            (example, decode_seconds), decode_wait = await self._decoder.submit((model, inputs), **turn)
-            call.record("decode", decode_seconds)
-            (prediction, times), forward_wait = await self._forward.submit((model, example), **turn)
+            self._num_inside += 1
+            try:
+                (example, decode_seconds), decode_wait = await self._decoder.submit((model, inputs), **turn)
+                call.record("decode", decode_seconds)
+                (prediction, times), forward_wait = await self._forward.submit((model, example), **turn)
+            finally:
+                self._num_inside -= 1
             call.record("encode", times.encode)
             call.record("fuse", times.fuse)
             if search is not None and model.gallery is not None:
