@@ -55,7 +55,10 @@ class Output:
 
 
 class Engine(Protocol):
-    """A network ready to run. Both calls may be made from several threads at once."""
+    """A network ready to run. Both calls may be made from several threads at once.
+
+    Both raise EngineMemoryError where there is no memory for so many items, and can then be called with fewer.
+    """
 
     name: str
     """`onnx` or `torch`, for people."""

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.allocation import within_memory
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
 from models.engine import Encoded, Floats, Output, scatter
@@ -42,12 +43,20 @@ class TorchEngine:
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
+        return within_memory(lambda: self._encode(batch), also=torch.OutOfMemoryError, release=self._release)
+
+    def _encode(self, batch: Batch) -> Encoded:
         with torch.inference_mode(), self._precision():
-            found = {name: self._encode(batch, name) for name in batch.inputs}
+            found = {name: self._run(batch, name) for name in batch.inputs}
         return scatter(batch, found, self._network.config.width)
 
     def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         """See `Engine.fuse`. Runs in fp32: it is small, and softmax and norms like the precision."""
+        return within_memory(
+            lambda: self._fuse(encoded, present_BM), also=torch.OutOfMemoryError, release=self._release
+        )
+
+    def _fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         parts = [
             Tokens(
                 self._move(part.values_BTD),
@@ -64,7 +73,7 @@ class TorchEngine:
         )
         return Output(logits, _floats(output.embedding_BE), values, log_variances)
 
-    def _encode(self, batch: Batch, modality: str) -> dict[str, NDArray[np.generic]]:
+    def _run(self, batch: Batch, modality: str) -> dict[str, NDArray[np.generic]]:
         inputs = {name: self._move(value) for name, value in batch.inputs[modality].items()}
         encoded = self._network.encode(modality, inputs)
         outputs: dict[str, NDArray[np.generic]] = {"vector": _floats(encoded.vector_nD)}
@@ -75,6 +84,11 @@ class TorchEngine:
     def _move(self, array: NDArray[np.generic]) -> Tensor:
         # Pixels cross the bus as uint8 and are normalised on the card.
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _release(self) -> None:
+        # Blocks that the failed pass left in torch's cache may be too small or of another stream for the next.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda")
