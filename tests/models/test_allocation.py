@@ -90,7 +90,8 @@ def test_an_engine_without_memory_says_so_and_goes_on(
         session = engine._encoders["image"] if stage == "encode" else engine._fuse  # type: ignore[attr-defined]
         owner, name, error = type(session), "run", RuntimeError(ONNX_RUNTIME)
     else:
-        owner, name, error = engine._network, stage, torch.OutOfMemoryError("CUDA out of memory")  # type: ignore[attr-defined]
+        owner, name = engine._network, "normalise" if stage == "encode" else "fuse"  # type: ignore[attr-defined]
+        error: Exception = torch.OutOfMemoryError("CUDA out of memory")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, lambda *_: raises(error))
         with pytest.raises(EngineMemoryError):
