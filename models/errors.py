@@ -49,5 +49,5 @@ class EngineError(IntermodalError):
     """The engine that was asked for cannot run here."""
 
 
-class EngineMemoryError(IntermodalError):
+class EngineMemoryError(IntermodalError, MemoryError):
     """There was no memory for a forward pass. What it held is free again: fewer items may fit."""

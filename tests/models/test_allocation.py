@@ -45,8 +45,9 @@ def raises(error: Exception) -> object:
     ids=lambda error: str(error)[:30],
 )
 def test_every_library_s_complaint_becomes_one_error(error: Exception) -> None:
-    with pytest.raises(EngineMemoryError, match="Fewer items at once may fit"):
+    with pytest.raises(EngineMemoryError, match="Fewer items at once may fit") as caught:
         within_memory(lambda: raises(error))
+    assert isinstance(caught.value, MemoryError)  # what a batcher halves on
 
 
 def test_another_error_stays_what_it_is() -> None:
