@@ -39,6 +39,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
 CMD ["python", "-m", "app", "serve"]
 
 FROM service AS gpu
+# nvidia-smi, by which the engine is chosen, is of `utility`.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=packages-gpu /opt/venv /opt/venv
 
 FROM service AS cpu

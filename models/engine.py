@@ -21,21 +21,32 @@ class Tokens(NamedTuple):
     valid_BT: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """A batch after its encoders.
+class Encoded(Protocol):
+    """A batch after its encoders, held where its engine likes it. Reading an array may bring it from a card."""
 
-    vectors_BMD: float32, zero where a modality is absent.
-    tokens: by modality, for every modality of the network where its fusion looks at tokens; else empty.
-    """
+    @property
+    def vectors_BMD(self) -> Floats:  # noqa: N802 - its axes
+        """float32, zero where a modality is absent."""
+
+    @property
+    def tokens(self) -> Mapping[str, Tokens]:
+        """By modality, for every modality of the network where its fusion looks at tokens; else empty."""
+
+    def take(self, rows: NDArray[np.intp]) -> "Encoded":
+        """Some items, by index, in that order; they stay where they are held."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedArrays:
+    """An `Encoded` in the host's memory."""
 
     vectors_BMD: Floats
     tokens: Mapping[str, Tokens] = field(default_factory=dict)
 
-    def take(self, rows: NDArray[np.intp]) -> "Encoded":
-        """Some items, by index, in that order."""
+    def take(self, rows: NDArray[np.intp]) -> "EncodedArrays":
+        """See `Encoded.take`."""
         tokens = {name: Tokens(part.values_BTD[rows], part.valid_BT[rows]) for name, part in self.tokens.items()}
-        return Encoded(self.vectors_BMD[rows], tokens)
+        return EncodedArrays(self.vectors_BMD[rows], tokens)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +66,10 @@ class Output:
 
 
 class Engine(Protocol):
-    """A network ready to run. Both calls may be made from several threads at once."""
+    """A network ready to run. Both calls may be made from several threads at once.
+
+    Both raise EngineMemoryError where there is no memory for so many items, and can then be called with fewer.
+    """
 
     name: str
     """`onnx` or `torch`, for people."""
@@ -64,13 +78,19 @@ class Engine(Protocol):
     """`cpu`, or the accelerator's name, for people."""
 
     def encode(self, batch: Batch) -> Encoded:
-        """Run each encoder on the rows that have its modality, and on no others."""
+        """Run each encoder on the rows that have its modality, and on no others.
+
+        An engine with a card may return once the work is queued.
+        """
 
     def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
-        """Fuse what is present and run every head. Each row needs at least one modality."""
+        """Fuse what is present and run every head. Each row needs at least one modality.
+
+        `encoded` may be of any engine whose network has the same width and modalities.
+        """
 
 
-def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]], width: int) -> Encoded:
+def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]], width: int) -> EncodedArrays:
     """Each modality's rows, in item order, to their places in the batch; zeros elsewhere.
 
     Args:
@@ -95,4 +115,4 @@ def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]]
             if outputs:
                 part.values_BTD[rows], part.valid_BT[rows] = outputs["tokens"], outputs["valid"]
             tokens[modality] = part
-    return Encoded(vectors_BMD, tokens)
+    return EncodedArrays(vectors_BMD, tokens)

@@ -47,3 +47,7 @@ class CheckpointError(IntermodalError):
 
 class EngineError(IntermodalError):
     """The engine that was asked for cannot run here."""
+
+
+class EngineMemoryError(IntermodalError, MemoryError):
+    """There was no memory for a forward pass. What it held is free again: fewer items may fit."""

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from models.allocation import within_memory
 from models.batch import Arrays, Batch
 from models.checkpoint import Checkpoint
 from models.engine import Encoded, Floats, Output, scatter
@@ -42,14 +43,20 @@ class OnnxEngine:
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
+        return within_memory(lambda: self._encode(batch))
+
+    def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
+        """See `Engine.fuse`."""
+        return within_memory(lambda: self._run_fuse(encoded, present_BM))
+
+    def _encode(self, batch: Batch) -> Encoded:
         found = {
             name: _join([self._encoders[name].run(part) for part in _parts(inputs)])
             for name, inputs in batch.inputs.items()
         }
         return scatter(batch, found, self._width)
 
-    def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
-        """See `Engine.fuse`."""
+    def _run_fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         inputs: Arrays = {"vectors": encoded.vectors_BMD, "present": present_BM}
         for name, tokens in encoded.tokens.items():
             inputs |= {f"tokens.{name}": tokens.values_BTD, f"valid.{name}": tokens.valid_BT}

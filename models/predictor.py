@@ -49,7 +49,10 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ForwardTimes:
-    """Seconds that one forward pass spent in each stage."""
+    """Seconds that one forward pass spent in each stage.
+
+    On a card, encoding is queued and not waited for: most of its time shows under `fuse`, which is.
+    """
 
     encode: float
     fuse: float
@@ -156,13 +159,16 @@ class Predictor:
         return Value(value, config.std * self.config.calibration.deviation(head, subset, log_variance))
 
 
-def load_predictor(checkpoint: Checkpoint, *, engine: EngineName = "auto", num_threads: int = 1) -> Predictor:
+def load_predictor(
+    checkpoint: Checkpoint, *, engine: EngineName = "auto", num_threads: int = 1, compiled: bool = False
+) -> Predictor:
     """Build a predictor for `checkpoint` on the engine asked for.
 
     Args:
         checkpoint: verified, in memory.
         engine: `auto` is torch where there is a CUDA device and torch is installed, else ONNX Runtime.
         num_threads: CPU threads inside one operator.
+        compiled: torch only; see `TorchEngine`.
 
     Raises:
         EngineError: if the engine is not installed.
@@ -170,7 +176,9 @@ def load_predictor(checkpoint: Checkpoint, *, engine: EngineName = "auto", num_t
     """
     wants_torch = engine == "torch" or (engine == "auto" and _cuda_answers())
     chosen = (
-        _torch_engine(checkpoint, num_threads) if wants_torch else OnnxEngine(checkpoint, num_threads=num_threads)
+        _torch_engine(checkpoint, num_threads, compiled=compiled)
+        if wants_torch
+        else OnnxEngine(checkpoint, num_threads=num_threads)
     )
     preprocessors = Preprocessors(checkpoint.config.preprocessing, checkpoint.tokenizer)
     return Predictor(checkpoint.config, preprocessors, chosen)
@@ -183,7 +191,7 @@ def _cuda_answers() -> bool:
     return bool(importlib.import_module("torch").cuda.is_available())
 
 
-def _torch_engine(checkpoint: Checkpoint, num_threads: int) -> Engine:
+def _torch_engine(checkpoint: Checkpoint, num_threads: int, *, compiled: bool) -> Engine:
     try:
         # By name: nothing here may depend on torch, which the service on a CPU does without.
         module = importlib.import_module("models.nets.torch_engine")
@@ -192,4 +200,4 @@ def _torch_engine(checkpoint: Checkpoint, num_threads: int) -> Engine:
             f"INTERMODAL_ENGINE=torch needs the package {error.name}, which is not installed. "
             "Install the extra: pip install -e '.[gpu]', or use INTERMODAL_ENGINE=onnx."
         ) from None
-    return cast(Engine, module.TorchEngine(checkpoint, num_threads=num_threads))
+    return cast(Engine, module.TorchEngine(checkpoint, num_threads=num_threads, compiled=compiled))

@@ -93,23 +93,28 @@ class Network(nn.Module):
         return Outputs(run_heads(self.heads, self.targets, fused_BD), self.embedding(fused_BD))
 
     def gather(self, encoded: Mapping[str, Encoded], present_BM: Tensor) -> EncodedBatch:
-        """Each modality's rows (n, …), in the batch's order, to their places in the batch; zeros elsewhere."""
+        """`scatter`, to the rows that have the modality. Asks a card which those are, and so waits for it."""
+        rows = {name: present_BM[:, place].nonzero()[:, 0] for place, name in enumerate(self.modalities)}
+        return self.scatter(encoded, rows, len(present_BM))
+
+    def scatter(self, encoded: Mapping[str, Encoded], rows: Mapping[str, Tensor], count: int) -> EncodedBatch:
+        """Each modality's rows (n, …) to their places, int64 (n,), in a batch of `count`; zeros elsewhere."""
         some = next(iter(encoded.values())).vector_nD
-        blank_BD = some.new_zeros(len(present_BM), self.config.width)
+        blank_BD = some.new_zeros(count, self.config.width)
         vectors, tokens = [], []
         for place, modality in enumerate(self.modalities):
-            rows = (present_BM[:, place].nonzero()[:, 0],)
             found = encoded.get(modality)
             if found is None:
                 vectors.append(blank_BD)
                 continue
-            vectors.append(blank_BD.index_put(rows, found.vector_nD.to(some.dtype)))
+            where = (rows[modality],)
+            vectors.append(blank_BD.index_put(where, found.vector_nD.to(some.dtype)))
             if found.tokens_nTW is not None and found.valid_nT is not None:
                 length = found.tokens_nTW.shape[1]
                 values_BTD = (
-                    blank_BD[:, None].repeat(1, length, 1).index_put(rows, found.tokens_nTW.to(some.dtype))
+                    blank_BD[:, None].repeat(1, length, 1).index_put(where, found.tokens_nTW.to(some.dtype))
                 )
-                valid_BT = present_BM.new_zeros(len(present_BM), length).index_put(rows, found.valid_nT)
+                valid_BT = found.valid_nT.new_zeros(count, length).index_put(where, found.valid_nT)
                 tokens.append(Tokens(values_BTD, valid_BT, torch.full_like(valid_BT, place, dtype=torch.int64)))
         return EncodedBatch(torch.stack(vectors, dim=1), join_tokens(tokens))
 

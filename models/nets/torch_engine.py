@@ -1,84 +1,178 @@
-"""The engine for GPUs, and for networks that ONNX cannot express: torch, half precision on a card."""
+"""The engine for GPUs, and for networks that ONNX cannot express: torch, half precision on a card.
+
+# B batch, M modalities, C classes, E embedding dimensions, n rows that have a modality"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from models.allocation import Result, within_memory
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
-from models.engine import Encoded, Floats, Output, scatter
-from models.errors import CheckpointError
-from models.nets.fusion import Tokens
-from models.nets.network import EncodedBatch, Network, join_tokens
+from models.engine import Encoded, Output
+from models.errors import CheckpointError, EngineError
+from models.nets import precision as precisions
+from models.nets.compiled import CompiledImageEncoder
+from models.nets.device_encoded import DeviceEncoded, upload
+from models.nets.encoders import Encoded as EncodedRows
+from models.nets.network import Network, Outputs
+from models.nets.precision import Precision
+from models.nets.transfer import Transfer
 
 
 class TorchEngine:
-    """Runs the network on the first CUDA device if there is one, else on the CPU."""
+    """Runs the network on the first CUDA device if there is one, else on the CPU.
+
+    `encode` leaves what it found on the card and returns while the card still works; `fuse` waits once, for one
+    copy of all that the heads say. Each calling thread has its own stream, and thereby its own share of torch's
+    memory pool: a card's memory divides by the number of threads.
+    """
 
     name = "torch"
 
-    def __init__(self, checkpoint: Checkpoint, *, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        num_threads: int = 1,
+        precision: Precision = "auto",
+        compiled: bool = False,
+    ) -> None:
         """Build the network and load the checkpoint's weights.
+
+        Args:
+            checkpoint: verified, in memory.
+            num_threads: CPU threads inside one operator; of no account on a card.
+            precision: of the encoders. `auto` is float16 on a card, float32 on a CPU. Fusion and heads are always
+                in float32: they are small, and softmax and norms like it.
+            compiled: compile the image encoder with torch.compile, beside the traffic: it takes minutes, needs a C
+                compiler on the PATH, and until it is done batches run as they would without.
 
         Raises:
             CheckpointError: if the weights do not fit the network.
+            EngineError: no such precision.
         """
-        if not torch.cuda.is_available():
+        device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        self._is_card = device.type == "cuda"
+        if not self._is_card:
             torch.set_num_threads(num_threads)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.device = torch.cuda.get_device_name(0) if self._device.type == "cuda" else "cpu"
-        network = Network(checkpoint.config.network)
-        state = {
-            name: torch.from_numpy(np.array(value))
-            for name, value in checkpoint.weights.items()
-            if not name.startswith(GRAPH_TENSORS)
-        }
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise CheckpointError(f"{checkpoint.path}: {WEIGHTS} does not fit the network: {error}") from error
-        self._network = network.eval().to(self._device)
+        self.device = torch.cuda.get_device_name(device) if self._is_card else "cpu"
+        self._transfer = Transfer(device)
+        self._dtype = precisions.choose(precision, device)
+        self._network = self._place(_load_network(checkpoint))
+        self._encoders: dict[str, Callable[..., EncodedRows]] = dict(self._network.encoders.items())
+        self._compiled: CompiledImageEncoder | None = None
+        self._compiling: threading.Thread | None = None
+        image = checkpoint.config.preprocessing.image
+        if compiled and image is not None:
+            self._compile(image.side_px)
+
+    def wait_until_compiled(self) -> tuple[int, ...]:
+        """For whoever measures: wait, and tell for how many images at once the encoder is compiled."""
+        if self._compiling is not None:
+            self._compiling.join()
+        return () if self._compiled is None else self._compiled.ready
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
-        with torch.inference_mode(), self._precision():
-            found = {name: self._encode(batch, name) for name in batch.inputs}
-        return scatter(batch, found, self._network.config.width)
+        return self._within_memory(lambda: self._encode(batch))
 
     def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
-        """See `Engine.fuse`. Runs in fp32: it is small, and softmax and norms like the precision."""
-        parts = [
-            Tokens(
-                self._move(part.values_BTD),
-                self._move(part.valid_BT),
-                torch.full(part.valid_BT.shape, self._network.modalities.index(name), device=self._device),
+        """See `Engine.fuse`.
+
+        Raises:
+            EngineError: the network's numbers are too large for half precision.
+        """
+        output = self._within_memory(lambda: self._fuse(encoded, present_BM))
+        if self._dtype != torch.float32 and not np.isfinite(output.embedding_BE).all():
+            raise EngineError(
+                f"numbers of this network are too large for {self._dtype}. Use INTERMODAL_ENGINE=onnx, or "
+                "TorchEngine(precision='float32')."
             )
-            for name, part in encoded.tokens.items()
-        ]
-        with torch.inference_mode():
-            moved = EncodedBatch(self._move(encoded.vectors_BMD), join_tokens(parts))
-            output = self._network.fuse(moved, self._move(present_BM))
-        logits, values, log_variances = (
-            {name: _floats(found) for name, found in part.items()} for part in output.heads
-        )
-        return Output(logits, _floats(output.embedding_BE), values, log_variances)
+        return output
 
-    def _encode(self, batch: Batch, modality: str) -> dict[str, NDArray[np.generic]]:
-        inputs = {name: self._move(value) for name, value in batch.inputs[modality].items()}
-        encoded = self._network.encode(modality, inputs)
-        outputs: dict[str, NDArray[np.generic]] = {"vector": _floats(encoded.vector_nD)}
-        if encoded.tokens_nTW is not None and encoded.valid_nT is not None:
-            outputs |= {"tokens": _floats(encoded.tokens_nTW), "valid": encoded.valid_nT.cpu().numpy()}
-        return outputs
+    def _encode(self, batch: Batch) -> DeviceEncoded:
+        transfer, network, stream = self._transfer, self._network, self._transfer.stream()
+        with self._forward_context(stream):
+            # A recurrent encoder asks for its lengths on the host, and so waits for all that is queued before it:
+            # images, where the work is, come last.
+            found = {
+                name: self._run_encoder(name, batch)
+                for name in sorted(batch.inputs, key=lambda name: name == "image")
+            }
+            rows = {name: transfer.upload(batch.rows(name)) for name in found}
+            encoded = network.scatter(found, rows, len(batch))
+        lengths = {
+            name: found[name].tokens_nTW.shape[1] if name in found else None  # type: ignore[union-attr]
+            for name in (network.modalities if encoded.tokens is not None else ())
+        }
+        return DeviceEncoded(encoded, lengths, transfer, stream)
 
-    def _move(self, array: NDArray[np.generic]) -> Tensor:
-        # Pixels cross the bus as uint8 and are normalised on the card.
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+    def _run_encoder(self, modality: str, batch: Batch) -> EncodedRows:
+        inputs = {name: self._transfer.upload(value) for name, value in batch.inputs[modality].items()}
+        encoded = self._network.normalise(modality, self._encoders[modality](**inputs))
+        tokens_nTD = None if encoded.tokens_nTW is None else encoded.tokens_nTW.float()
+        return EncodedRows(encoded.vector_nD.float(), tokens_nTD, encoded.valid_nT)
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda")
+    def _fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
+        held = upload(encoded, self._network.modalities, self._transfer)
+        with self._transfer.on(held.stream):
+            return self._fetch(self._network.fuse(held.batch, self._transfer.upload(present_BM)))
+
+    def _fetch(self, outputs: Outputs) -> Output:
+        tensors = [tensor for kind in outputs.heads for tensor in kind.values()]
+        *arrays, embedding_BE = self._transfer.download([*tensors, outputs.embedding_BE])
+        found = iter(arrays)
+        logits, values, log_variances = ({name: next(found) for name in kind} for kind in outputs.heads)
+        return Output(logits, embedding_BE, values, log_variances)
+
+    def _place(self, network: Network) -> Network:
+        if self._dtype != torch.float32:
+            precisions.hold_weights(network, self._dtype)
+        network = network.to(self._transfer.device)
+        if self._is_card:
+            if "image" in network.encoders:
+                # Pixels come as (n, S, S, 3), which is channels-last already, and tensor cores like it.
+                network.encoders["image"].to(memory_format=torch.channels_last)
+            # The weights were copied on another stream than those that will read them.
+            torch.cuda.synchronize()
+        return network
+
+    def _compile(self, side_px: int) -> None:
+        self._compiled = CompiledImageEncoder(self._network.encoders["image"])  # type: ignore[arg-type]
+        self._encoders["image"] = self._compiled
+        blank = partial(_blank_pixels, side_px=side_px, device=self._transfer.device)
+        self._compiling = self._compiled.start(blank, lambda: self._forward_context(self._transfer.stream()))
+
+    @contextmanager
+    def _forward_context(self, stream: torch.cuda.Stream | None) -> Iterator[None]:
+        with self._transfer.on(stream), precisions.autocast(self._dtype, self._transfer.device):
+            yield
+
+    def _within_memory(self, work: Callable[[], Result]) -> Result:
+        # What the failed pass left in torch's pool may be too small, or another stream's, for the next.
+        release = torch.cuda.empty_cache if self._is_card else lambda: None
+        return within_memory(work, also=torch.OutOfMemoryError, release=release)
 
 
-def _floats(tensor: Tensor) -> Floats:
-    return tensor.float().cpu().numpy()
+def _load_network(checkpoint: Checkpoint) -> Network:
+    network = Network(checkpoint.config.network)
+    state = {
+        name: torch.from_numpy(np.array(value))
+        for name, value in checkpoint.weights.items()
+        if not name.startswith(GRAPH_TENSORS)
+    }
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.path}: {WEIGHTS} does not fit the network: {error}") from error
+    return network.eval()
+
+
+def _blank_pixels(count: int, *, side_px: int, device: torch.device) -> torch.Tensor:
+    return torch.zeros(count, side_px, side_px, 3, dtype=torch.uint8, device=device)

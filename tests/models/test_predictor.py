@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.batch import Batch, Example
 from models.calibration import Calibration, Conformity
-from models.engine import Encoded
+from models.engine import EncodedArrays
 from models.errors import EngineError, InputError
 from models.predictor import Prediction, Predictor, load_predictor
 from models.sample import Sample
@@ -107,7 +107,7 @@ def test_an_absent_modality_s_contents_never_change_a_score(engine: str, garbage
     present = np.array([[True, False], [False, True], [True, True]])
     filled = vectors.copy()
     filled[~present] = garbage
-    plain, other = (predictor.engine.fuse(Encoded(part), present) for part in (vectors, filled))
+    plain, other = (predictor.engine.fuse(EncodedArrays(part), present) for part in (vectors, filled))
     np.testing.assert_array_equal(plain.embedding_BE, other.embedding_BE)
     for head in plain.logits:
         np.testing.assert_array_equal(plain.logits[head], other.logits[head])

@@ -7,7 +7,7 @@ import torch
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS
 from models.config import NetworkConfig, RegressionHead
-from models.engine import Encoded, Engine
+from models.engine import EncodedArrays, Engine
 from models.nets.encoders.image import ImageEncoder
 from models.nets.network import Network
 from models.onnx_engine import OnnxEngine
@@ -147,7 +147,7 @@ def test_other_networks_give_the_same_on_both_engines(changes: dict[str, object]
     engines: list[Engine] = [OnnxEngine(checkpoint), TorchEngine(checkpoint)]
     width = len(config.modalities)
     vectors = np.random.default_rng(0).standard_normal((3, width, 16)).astype(np.float32)
-    one, other = (engine.fuse(Encoded(vectors), np.ones((3, width), dtype=bool)) for engine in engines)
+    one, other = (engine.fuse(EncodedArrays(vectors), np.ones((3, width), dtype=bool)) for engine in engines)
     np.testing.assert_allclose(one.embedding_BE, other.embedding_BE, rtol=0, atol=1e-4)
     assert list(one.logits) == list(other.logits) == list(config.classes)
     for head in one.logits:
