@@ -2,7 +2,6 @@
 
 Units stand in names. A wrong value is refused at start, with the remedy."""
 
-import argparse
 import difflib
 import ipaddress
 import logging
@@ -19,14 +18,13 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from app.cores import usable_cores
 from app.image_url import AllowedHosts
 from app.keys import Keys, parse_keys, read_entries
+from app.settings_file import DEFAULT_FILE, FILE_NAMES, find_settings_file
 from models.errors import ConfigError
 
 PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"
 MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
 ORIGIN_PATTERN = r"https?://[^\s,/*]+"
-SETTINGS_FILE = Path("intermodal.env")
-_SETTINGS_FILE_NAMES = f"{PREFIX}SETTINGS_FILE (--settings-file)"
 _LOG = logging.getLogger(__name__)
 
 
@@ -125,7 +123,7 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "text"] = Field("json", description="A line of the log, on stderr.")
     settings_file: Path = Field(
-        SETTINGS_FILE, description="File with lines of VARIABLE=value, read where it is there; see doctor."
+        DEFAULT_FILE, description="File with lines of VARIABLE=value, read where it is there; see doctor."
     )
 
     @field_validator("forwarded_allow_ips")
@@ -217,12 +215,12 @@ def load_settings(
     for warning in unknown_variables(environment or {}):
         _LOG.warning(warning)
     flags = None if arguments is None else list(arguments)
-    file = _settings_file(flags)
+    file = find_settings_file(flags, os.environ)
     try:
         lines = [f"{file}: {name} is no setting. {_hint(name)}" for name in _unknown_names(file)]
         settings, faults = _read(flags, file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{_SETTINGS_FILE_NAMES} is {str(file)!r}, which cannot be read: {error}") from None
+        raise ConfigError(f"{FILE_NAMES} is {str(file)!r}, which cannot be read: {error}") from None
     if faults:
         elsewhere = [(fault["loc"], fault["msg"]) for fault in _read(flags, None)[1]]
         lines += [
@@ -246,27 +244,6 @@ def _unknown_names(file: Path) -> list[str]:
     """Names in the file that are no setting; pydantic would pass over a setting's name without the prefix."""
     names = (name.upper() for name in DotEnvSettingsSource(Settings, env_file=file).env_vars)
     return [name for name in names if name not in _variables()]
-
-
-def _settings_file(flags: list[str] | None) -> Path:
-    """The file to read. Only one that nobody named may be missing."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument(flag("settings_file"))
-    try:
-        named = parser.parse_known_args(flags or [])[0].settings_file
-    except argparse.ArgumentError:  # no value: pydantic's parser says so to whoever asked
-        named = None
-    named = named or os.environ.get(f"{PREFIX}SETTINGS_FILE")
-    if named and not Path(named).exists():
-        raise ConfigError(
-            f"{_SETTINGS_FILE_NAMES} is {named!r}, which is not there. Make it: {PROGRAM} doctor --out {named}"
-        )
-    file = Path(named or SETTINGS_FILE)
-    if file.is_dir():  # as Docker makes of a file to mount that is not there
-        raise ConfigError(
-            f"{_SETTINGS_FILE_NAMES} is {str(file)!r}, which is a folder. Put a file there, or none."
-        )
-    return file
 
 
 def split(value: str) -> list[str]:

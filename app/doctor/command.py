@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app import __version__
+from app.cores import usable_cores
 from app.doctor import report
 from app.doctor.bench import ServiceBench
 from app.doctor.checks import Check, check_engine, check_machine, check_memory, lines_of
@@ -123,7 +124,9 @@ def _measure(
     progress: Progress,
 ) -> None:
     name, number, engine = model.name, model.version, model.predictor.engine
-    say(f"Measuring {name}@{number} on {engine.name} ({engine.device}); other work on this machine disturbs it.")
+    say(f"Measuring {name}@{number} on {engine.name} ({engine.device}).")
+    if os.getloadavg()[0] > usable_cores() / 2:
+        say("Other work keeps this machine busy, and makes the figures rough.")
     bench = ServiceBench(_only(settings, name, number), model, seconds)
     tuning = tune(bench, accelerator=engine.device != "cpu", progress=progress)
     progress.clear()

@@ -342,6 +342,14 @@ def test_a_data_folder_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
 
 
+def test_missing_compiled_modules_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = tmp_path / "server.pyc"
+    monkeypatch.setattr(checks.importlib.util, "cache_from_source", lambda _: str(compiled))
+    assert "compileall" in checks.check_compiled().remedy
+    compiled.touch()
+    assert checks.check_compiled().ok
+
+
 def test_a_misspelt_variable_is_a_problem() -> None:
     assert "INTERMODAL_PORT?" in checks.check_variables(Settings(), {"INTERMODAL_PROT": "1"}).remedy
 
