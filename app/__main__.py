@@ -1,4 +1,6 @@
-"""`python -m app [serve] [--flags]`: serve trained models over HTTP. `hash-key`: what to set for an API key."""
+"""`python -m app [serve] [--flags]`: serve trained models over HTTP.
+
+`doctor`: check this machine, and measure the best settings. `hash-key`: what to set for an API key."""
 
 import getpass
 import logging
@@ -19,7 +21,7 @@ _SHORT_BYTES = 20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until a signal. Returns the process's exit status: 2 for a setting that cannot be used."""
+    """Serve until a signal, or run another command. Returns the process's exit status: 2 for a wrong setting."""
     if arguments[:1] == ["hash-key"]:
         return _hash_key(arguments[1:])
     from app.logs import configure_logs
@@ -28,10 +30,16 @@ def main(arguments: Sequence[str]) -> int:
     from retrieval.errors import RetrievalError
 
     try:
+        if arguments[:1] == ["doctor"]:
+            from app.doctor.command import main as examine
+
+            return examine(arguments[1:], _say)
         settings = load_settings(arguments[1:] if arguments[:1] == ["serve"] else arguments)
         configure_logs(settings.log_level, settings.log_format)
         for warning in unknown_variables(os.environ):
             logging.getLogger(__name__).warning(warning)
+        if settings.settings_file.is_file():
+            _say(f"Settings of {settings.settings_file} are in use")
         _serve(settings)
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -1,21 +1,24 @@
-"""Settings of the service: environment variables with the prefix INTERMODAL_, each also a flag.
+"""Settings of the service: variables of the environment or of a file, INTERMODAL_<NAME>, each also a flag.
 
 Units stand in names. A wrong value is refused at start, with the remedy."""
 
 import difflib
 import ipaddress
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app.cores import usable_cores
 from app.image_url import AllowedHosts
 from app.keys import Keys, parse_keys, read_entries
+from app.settings_file import DEFAULT_FILE, FILE_NAMES, find_settings_file
 from models.errors import ConfigError
 
 PREFIX = "INTERMODAL_"
@@ -119,6 +122,9 @@ class Settings(BaseSettings):
     )
 
     log_format: Literal["json", "text"] = Field("json", description="A line of the log, on stderr.")
+    settings_file: Path = Field(
+        DEFAULT_FILE, description="File with lines of VARIABLE=value, read where it is there; see doctor."
+    )
 
     @field_validator("forwarded_allow_ips")
     @classmethod
@@ -197,7 +203,7 @@ class Settings(BaseSettings):
 def load_settings(
     arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read settings from the environment and, where given, from flags, which win.
+    """Read settings from flags where given, from the environment, and from the settings file; the first has it.
 
     Args:
         arguments: flags, without the program's name. An unknown flag or --help ends the process, as usual.
@@ -208,11 +214,36 @@ def load_settings(
     """
     for warning in unknown_variables(environment or {}):
         _LOG.warning(warning)
+    flags = None if arguments is None else list(arguments)
+    file = find_settings_file(flags, os.environ)
     try:
-        return Settings(_cli_parse_args=None if arguments is None else list(arguments))
+        lines = [f"{file}: {name} is no setting. {_hint(name)}" for name in _unknown_names(file)]
+        settings, faults = _read(flags, file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{FILE_NAMES} is {str(file)!r}, which cannot be read: {error}") from None
+    if faults:
+        elsewhere = [(fault["loc"], fault["msg"]) for fault in _read(flags, None)[1]]
+        lines += [
+            _explain(fault, None if (fault["loc"], fault["msg"]) in elsewhere else file)
+            for fault in faults
+            if fault["type"] != "extra_forbidden"  # told above
+        ]
+    if settings is None or lines:
+        raise ConfigError("\n".join(lines))
+    return settings
+
+
+def _read(flags: list[str] | None, file: Path | None) -> tuple[Settings | None, list[ErrorDetails]]:
+    try:
+        return Settings(_cli_parse_args=flags, _env_file=file), []
     except ValidationError as error:
-        lines = [_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        return None, error.errors()
+
+
+def _unknown_names(file: Path) -> list[str]:
+    """Names in the file that are no setting; pydantic would pass over a setting's name without the prefix."""
+    names = (name.upper() for name in DotEnvSettingsSource(Settings, env_file=file).env_vars)
+    return [name for name in names if name not in _variables()]
 
 
 def split(value: str) -> list[str]:
@@ -225,24 +256,33 @@ def flag(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def _explain(place: tuple[int | str, ...], message: str, value: object) -> str:
-    message = message.removeprefix("Value error, ").rstrip(".")
-    if not place:  # of several settings together, which the message names
+def _explain(fault: ErrorDetails, file: Path | None) -> str:
+    """A sentence for one fault; `file` is where it stands, None for the environment and flags."""
+    message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    if not fault["loc"]:  # of several settings together, which the message names
         return f"{message}."
-    field = str(place[0])
+    field = str(fault["loc"][0])
     known = Settings.model_fields.get(field)
     hint = "" if known is None else f" It is: {known.description}"
-    shown = "not shown" if field == "api_keys" else repr(value)  # someone may have set a key itself
-    return f"{PREFIX}{field.upper()} ({flag(field)}) is {shown}: {message}.{hint}"
+    shown = "not shown" if field == "api_keys" else repr(fault["input"])  # someone may have set a key itself
+    name = PREFIX + field.upper()
+    where = f"{name} ({flag(field)})" if file is None else f"{file}: {name}"
+    return f"{where} is {shown}: {message}.{hint}"
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable with the prefix that is no setting, naming the nearest that is."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
-    sentences = []
-    for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"{PROGRAM} --help lists them all."
-            sentences.append(f"{name} is no setting and has no effect. {hint}")
-    return sentences
+    return [
+        f"{name} is no setting and has no effect. {_hint(name.upper())}"
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name.upper() not in _variables()
+    ]
+
+
+def _hint(name: str) -> str:
+    near = difflib.get_close_matches(name, _variables(), n=1)
+    return f"Did you mean {near[0]}?" if near else f"{PROGRAM} --help lists them all."
+
+
+def _variables() -> list[str]:
+    return [PREFIX + name.upper() for name in Settings.model_fields]

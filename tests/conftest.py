@@ -1,6 +1,7 @@
 """What tests of several packages share: a service with a fake engine, behind a real server."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from app.service import Service
 from app.settings import Settings
 from tests.fakes import make_service, serving
+
+# What `python -m app doctor` wrote here must not change what is tested, in processes that tests start neither.
+os.environ["INTERMODAL_SETTINGS_FILE"] = os.devnull
 
 
 @pytest.fixture(scope="session", autouse=True)

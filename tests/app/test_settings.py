@@ -116,3 +116,78 @@ def test_keys_come_from_the_variable_and_the_file(tmp_path: Path) -> None:
     settings = Settings(api_keys=f"ci:{KEY_HASH}, {'ef' * 32}", api_keys_file=file)
     assert len(settings.keys) == 3
     assert KEY_HASH not in repr(settings)
+
+
+def write(folder: Path, *lines: str) -> Path:
+    file = folder / "intermodal.env"
+    file.write_text("\n".join(["# a comment", *lines]))
+    return file
+
+
+def test_the_file_of_the_folder_is_read_and_variables_and_flags_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "INTERMODAL_PORT=9001", "INTERMODAL_MAX_TOP_K=7", "INTERMODAL_NUM_WORKERS=3", "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INTERMODAL_SETTINGS_FILE")
+    monkeypatch.setenv("INTERMODAL_MAX_TOP_K", "8")
+    settings = load_settings(["--port", "9002"])
+    assert (settings.port, settings.max_top_k, settings.num_workers) == (9002, 8, 3)
+    assert Settings().num_workers == 0  # objects read no file
+
+
+def test_without_a_file_in_the_folder_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INTERMODAL_SETTINGS_FILE")
+    assert load_settings([]) == Settings()
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_another_file_may_be_named_and_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, by_flag: bool
+) -> None:
+    def load(file: Path) -> Settings:
+        monkeypatch.setenv("INTERMODAL_SETTINGS_FILE", "/dev/null" if by_flag else str(file))
+        return load_settings([f"--settings-file={file}"] if by_flag else [])
+
+    settings = load(write(tmp_path, "INTERMODAL_NUM_THREADS=2"))
+    assert (settings.num_threads, settings.settings_file) == (2, tmp_path / "intermodal.env")
+    with pytest.raises(ConfigError, match=r"--settings-file.*not there.*doctor --out"):
+        load(tmp_path / "other.env")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("INTERMODAL_NUM_THREADS=0", "INTERMODAL_NUM_THREADS is '0'"),
+        ("INTERMODAL_NUM_THREAD=2", "INTERMODAL_NUM_THREAD is no setting. Did you mean INTERMODAL_NUM_THREADS?"),
+        ("NUM_THREADS=2", "NUM_THREADS is no setting. Did you mean INTERMODAL_NUM_THREADS?"),
+        ("OTHER=2", "OTHER is no setting."),
+    ],
+)
+def test_a_fault_of_the_file_is_told_with_its_name(tmp_path: Path, line: str, told: str) -> None:
+    file = write(tmp_path, line)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(["--settings-file", str(file)])
+    assert str(caught.value).startswith(f"{file}: {told}")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_faults_of_the_file_are_laid_on_it(tmp_path: Path) -> None:
+    file = write(tmp_path, "INTERMODAL_PORT=70000", "INTERMODAL_NUM_WORKERS=-1")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(["--settings-file", str(file), "--port", "80000"])
+    port, workers = str(caught.value).splitlines()
+    assert port.startswith("INTERMODAL_PORT (--port) is '80000'")
+    assert workers.startswith(f"{file}: INTERMODAL_NUM_WORKERS is '-1'")
+
+
+@pytest.mark.parametrize("content", [b"INTERMODAL_PORT=\xff", None])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "intermodal.env"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match="settings-file"):
+        load_settings(["--settings-file", str(file)])

@@ -1,0 +1,45 @@
+"""The doctor times the service's own work."""
+
+from pathlib import Path
+
+import pytest
+
+from app.doctor.bench import ServiceBench, request_items
+from app.served import Model
+from app.settings import Settings
+from tests.app.doctor.fake_bench import ONE_BY_TWO
+from tests.fakes import FakeEngine, make_gallery, make_predictor
+
+
+def test_the_bench_measures_gallery_items_through_the_model(tmp_path: Path) -> None:
+    fake = FakeEngine()
+    predictor = make_predictor(engine=fake)
+    model = Model(predictor, make_gallery(tmp_path, predictor))
+    # Three of four items have an image, three a text; two have both.
+    assert len(request_items(model)) == 2
+    bench = ServiceBench(Settings(models="fashion@1"), model, 0.02)
+    assert bench.kinds == ["images", "texts"]
+    assert bench.cost("images")["image"] == 16 * 16
+    assert "image" not in bench.cost("texts")
+    fake.batches.clear()
+    assert bench.rate(ONE_BY_TWO) > 0
+    assert bench.seconds_alone(1) > 0
+    assert set(fake.batches) == {1}
+    fake.batches.clear()
+    assert bench.batch_rate(ONE_BY_TWO, "texts", 5) > 0
+    assert bench.fits(ONE_BY_TWO, "images", 5)
+    assert set(fake.batches) == {5}
+
+
+def test_a_worker_without_memory_ends_the_others_and_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeEngine()
+    model = Model(make_predictor(engine=fake))
+    bench = ServiceBench(Settings(), model, 60.0)
+
+    def no_memory(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(model.predictor, "predict", no_memory)
+    assert not bench.fits(ONE_BY_TWO, "images", 5)
+    with pytest.raises(MemoryError):
+        bench.batch_rate(ONE_BY_TWO, "images", 5)
