@@ -5,7 +5,7 @@ from typing import Any
 from app.body import FORM, IMAGE, JSON
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.image_url import MAX_URL_CHARACTERS
-from app.schemas import Problem
+from app.schemas.common import Problem
 
 Schema = dict[str, Any]
 

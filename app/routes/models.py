@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.context import ContextDep
-from app.schemas import ModelResponse, ModelsResponse
+from app.schemas.models import ModelResponse, ModelsResponse
 
 router = APIRouter(prefix="/models", tags=["models"])
 
