@@ -1,9 +1,11 @@
 """The models that are served, described."""
 
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from pydantic import BaseModel, Field
 
+from app.registry import Registry
 from app.schemas.common import is_none, six_digits
 from app.served import Model
 from models.config import RegressionHead
@@ -44,7 +46,10 @@ class ModelResponse(BaseModel):
 
     name: str
     version: int
-    default: bool
+    default: bool = Field(description="Whether it answers where no model is named.")
+    current: bool = Field(description="Whether it answers where the name is given, and no version.")
+    versions: list[int] = Field(description="Of this name, what is loaded; the current one first.")
+    available: list[int] = Field(description="Of this name, what the folder of checkpoints has.")
     modalities: list[str]
     heads: dict[str, HeadResponse]
     values: dict[str, ValueHeadResponse] | None = Field(
@@ -57,13 +62,17 @@ class ModelResponse(BaseModel):
     gallery: GalleryResponse | None
 
     @classmethod
-    def of(cls, model: Model, *, default: bool) -> Self:
-        """A description of `model`."""
+    def of(cls, model: Model, registry: Registry, available: Mapping[str, Sequence[int]]) -> Self:
+        """A description of `model`, which is in `registry`; `available` is what the disk has, by name."""
+        versions = registry.versions(model.name)
         config, gallery = model.predictor.config, model.gallery
         return cls(
             name=model.name,
             version=model.version,
-            default=default,
+            default=model is registry.models[0],
+            current=versions[:1] == [model.version],
+            versions=versions,
+            available=list(available.get(model.name, ())),
             modalities=list(model.modalities),
             heads={
                 name: HeadResponse(labels=list(head.labels), multi_label=head.multi_label)
