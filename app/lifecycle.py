@@ -13,13 +13,14 @@ from time import perf_counter
 from app.checkpoints import Source
 from app.errors import ConflictError, NotFoundError
 from app.memory import give_back, trim
-from app.own_thread import in_own_thread
+from app.own_threads import OwnThreads
 from app.registry import Registry
 from app.served import Model
 from models.errors import IntermodalError
 from retrieval.errors import RetrievalError
 
-_RECOVERY_PAUSE_SECONDS = 30.0  # between attempts: where the machine is at fault, none of them helps
+_RECOVERY_PAUSE_SECONDS = 30.0  # between attempts, and twice as long after each that failed
+_JOIN_SECONDS = 5.0  # for a version that is being read when the service stops
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,9 +45,11 @@ class Lifecycle:
         self._load_seconds = load_seconds
         self._answer_seconds = answer_seconds
         self._lock = asyncio.Lock()
+        self._threads = OwnThreads()
         self._tasks: set[asyncio.Task[object]] = set()
         self._recovery: asyncio.Task[None] | None = None
         self._no_recovery_before = 0.0
+        self._recovery_pause_seconds = _RECOVERY_PAUSE_SECONDS
         self.on_load: Callable[[str, str], object] = lambda _name, _outcome: None
         """Takes the name of a model and what became of a version of it: `loaded` or `refused`."""
 
@@ -85,10 +88,11 @@ class Lifecycle:
             self._recovery = self._start(self._recover())
 
     async def close(self) -> None:
-        """Let what is under way go."""
+        """Let what is under way go: a version that is being read or tried is not served any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._threads.close(_JOIN_SECONDS)
 
     async def _find(self, name: str, version: int | None) -> int:
         """The version that is meant, of those on the disk or loaded: no path is made of what a caller sent."""
@@ -122,13 +126,14 @@ class Lifecycle:
         start = perf_counter()
         try:
             async with asyncio.timeout(self._load_seconds):
-                model = await in_own_thread(read_and_try, f"load-{name}-{version}")
+                model = await self._threads.run(read_and_try, f"load-{name}-{version}")
         except Exception as error:  # whatever is wrong with it, the rest goes on
             self.on_load(name, "refused")
             known = isinstance(error, IntermodalError | RetrievalError | TimeoutError)
             _LOG.warning(
                 "version %d of model %s is refused: %s", version, name, error, exc_info=None if known else error
             )
+            self._start(give_back(()))  # what was read of it
             raise ConflictError(
                 f"Version {version} of {name!r} cannot be served: {self._explain(error)} What was served still is."
             ) from None
@@ -150,19 +155,21 @@ class Lifecycle:
         for model in self._registry.models:
             if await self._answers(model):
                 continue
-            self._no_recovery_before = perf_counter() + _RECOVERY_PAUSE_SECONDS
+            self._no_recovery_before = perf_counter() + self._recovery_pause_seconds
             _LOG.error("version %d of model %s does not answer; it is read anew", model.version, model.name)
             try:
                 async with self._lock:
                     fresh = await self._read(model.name, model.version)
                     self._retire(self._registry.replace(model, fresh))
             except ConflictError:  # logged, and counted
-                continue
+                self._recovery_pause_seconds *= 2
+            else:
+                self._recovery_pause_seconds = _RECOVERY_PAUSE_SECONDS
 
     async def _answers(self, model: Model) -> bool:
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await in_own_thread(model.warm_up, f"try-{model.name}-{model.version}")
+                await self._threads.run(model.warm_up, f"try-{model.name}-{model.version}")
         except Exception:  # any reason is reason enough
             return False
         return True

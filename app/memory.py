@@ -8,8 +8,6 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from app.own_thread import in_own_thread
-
 _PATIENCE_SECONDS = (0.5, 2.0, 10.0, 60.0)  # for requests that still use what is gone: most are over by the first
 _COLLECT_AFTER_SECONDS = 10.0  # by then something holds it in a cycle
 
@@ -20,9 +18,9 @@ async def give_back(gone: Iterable[weakref.ref[Any]]) -> None:
     for seconds in _PATIENCE_SECONDS:
         await asyncio.sleep(seconds)
         if seconds >= _COLLECT_AFTER_SECONDS:
-            await in_own_thread(gc.collect, "collect")
+            await asyncio.to_thread(gc.collect)
         if all(reference() is None for reference in left):
-            await in_own_thread(trim, "trim")
+            await asyncio.to_thread(trim)
             return
 
 

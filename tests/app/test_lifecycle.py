@@ -197,6 +197,28 @@ def test_a_retired_model_is_let_go_and_memory_is_given_back(monkeypatch: pytest.
         gc.enable()
 
 
+def test_a_refused_version_is_let_go() -> None:
+    made = []
+
+    def make() -> Model:
+        model = maker(2, BrokenEngine)()
+        made.append(weakref.ref(model))
+        return model
+
+    async def test(service: Service, source: FakeSource) -> None:
+        with pytest.raises(ConflictError) as refused:
+            await service.lifecycle.load("a", 2)
+        assert made[0]() is None
+        assert "RuntimeError" in str(refused.value)
+
+    gc.disable()
+    try:
+        run(test, FakeSource({("a", 2): make}))
+    finally:
+        gc.enable()
+    assert made
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110
@@ -205,12 +227,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_a_model_that_fails_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(service: Service, source: FakeSource) -> None:
-        broken = service.model()
-        broken.predictor.engine.broken = True
+        broken = weakref.ref(service.model())
+        service.model().predictor.engine.broken = True
         with pytest.raises(RuntimeError):
-            await service.pipeline.warm_up(broken)
+            await service.pipeline.warm_up(service.model())
         assert not await service.ready()
-        await until(lambda: service.model() is not broken)
+        await until(lambda: service.model() is not broken())
         assert source.loaded == [("a", 1)]
         assert await service.ready()
 

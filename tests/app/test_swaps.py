@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from models.checkpoint import CONFIG, WEIGHTS
-from tests.versions import SHIPPED, SMALL, memory_mb, serving_process, write_version
+from tests.versions import SHIPPED, memory_mb, serving_process, write_version
 
 IMAGE = (Path(__file__).parents[1] / "data/inputs/cactus.png").read_bytes()
 ITEM = {"image": base64.b64encode(IMAGE).decode(), "text": "cactus", "num_labels": 0}
@@ -174,18 +174,19 @@ def test_a_pinned_checkpoint_lets_no_other_version_in(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory by /proc")
 def test_unloading_gives_the_memory_back(tmp_path: Path) -> None:
     root = tmp_path / "checkpoints"
-    (root / "tiny").mkdir(parents=True)
-    write_version(root, 1, source=SMALL)
-    write_version(root, 1, source=SHIPPED)
-    with serving_process(root, tmp_path / "log", "--models", "tiny") as (client, pid):
+    for version in (1, 2):
+        write_version(root, version, source=SHIPPED)
+    with serving_process(root, tmp_path / "log", "--models", "fashion@1") as (client, pid):
 
         def load() -> None:
-            assert client.post("/models/fashion/load").status_code == 200
-            answer = client.post("/models/fashion/predict", json=ITEM)
+            loaded = client.post("/models/fashion/load", json={"version": 2, "current": False})
+            assert loaded.status_code == 200, loaded.text
+            answer = client.post("/models/fashion/versions/2/predict", json=ITEM)
             assert answer.status_code == 200, answer.text
 
         def unload() -> None:
-            assert client.post("/models/fashion/unload").status_code == 200  # and then nobody asks anything
+            unloaded = client.post("/models/fashion/unload", json={"version": 2})
+            assert unloaded.status_code == 200, unloaded.text  # and then nobody asks anything
 
         load()
         unload()
