@@ -83,8 +83,7 @@ class Service:
         self.draining = True
         if self._polling is not None:
             self._polling.cancel()
-        await self.lifecycle.close()
-        await self.pipeline.close()
+        await asyncio.gather(self.lifecycle.close(), self.pipeline.close())
 
     async def ready(self) -> bool:
         """Whether requests should come here. After a failure of the engine, one more inference decides.
