@@ -13,8 +13,8 @@ from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.pipeline import Call, Pipeline
 from app.poller import Poller
 from app.refusals import QueueFullError
-from app.remote import Fetcher
 from app.registry import Registry
+from app.remote import Fetcher
 from app.served import Answer, Model
 from app.settings import Settings
 from models.config import MODALITIES
