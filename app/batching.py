@@ -199,19 +199,27 @@ class Batcher(Generic[In, Out]):
         return True
 
     def _work(self) -> None:
-        while (run := self._take()) is not None:
-            self.on_batch(len(run.jobs))
-            results = self._results([job.item for job in run.jobs])
-            with self._changed:
-                if run.given_up:
-                    self._num_stuck -= 1
-                    self._threads.remove(threading.current_thread())
-                    return  # another has taken this worker's place
-                self._running.discard(run)
-                self._pace.worked(len(run.jobs), perf_counter() - run.started)
-            queued = [run.started - job.arrived for job in run.jobs]
-            settled = list(zip(run.jobs, results, queued, strict=True))
-            self._tell(partial(settle_all, settled))  # one wake-up of the loop for the batch
+        while self._take_and_run():
+            pass  # a function of its own, so that an idle worker holds nothing of its last batch: a model, say
+
+    def _take_and_run(self) -> bool:
+        """Whether the worker is to go on."""
+        run = self._take()
+        if run is None:
+            return False
+        self.on_batch(len(run.jobs))
+        results = self._results([job.item for job in run.jobs])
+        with self._changed:
+            if run.given_up:
+                self._num_stuck -= 1
+                self._threads.remove(threading.current_thread())
+                return False  # another has taken this worker's place
+            self._running.discard(run)
+            self._pace.worked(len(run.jobs), perf_counter() - run.started)
+        queued = [run.started - job.arrived for job in run.jobs]
+        settled = list(zip(run.jobs, results, queued, strict=True))
+        self._tell(partial(settle_all, settled))  # one wake-up of the loop for the batch
+        return True
 
     def _tell(self, settle: Callable[[], None]) -> None:
         try:

@@ -66,7 +66,8 @@ class Context:
             if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
                 raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
             seconds = min(seconds, int(given) / 1000)
-        return Call(record=self._trace.timings.record, deadline=self._trace.started + seconds, flow=self)
+        flow = object()  # not self: a cycle would hold the model, after the answer too
+        return Call(record=self._trace.timings.record, deadline=self._trace.started + seconds, flow=flow)
 
     def admit(self) -> None:
         """Refuse the request before its body is read, where its work would find no place or no time.

@@ -31,6 +31,10 @@ class NotFoundError(Exception):
     """No such model, version, gallery or item. The message names those that there are."""
 
 
+class ConflictError(Exception):
+    """What is asked for does not go with what is there: a broken version, the last one of the default model."""
+
+
 class NotReadyError(Exception):
     """The service starts, stops or is broken."""
 
@@ -54,6 +58,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (NotFoundError, 404),
     (SlowBodyError, 408),
     (SlowRemoteError, 504),
+    (ConflictError, 409),
     (TooLargeError, 413),
     (UnsupportedMediaError, 415),
     (InputError, 422),

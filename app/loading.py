@@ -3,15 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from app.served import Model
+from app.checkpoints import Checkpoints
+from app.memory import trim
 from app.service import Service
 from app.settings import Settings
 from app.upload import check_folder
-from models.checkpoint import find_versions, read_checkpoint
+from models.checkpoint import find_versions
 from models.errors import ConfigError
-from models.predictor import load_predictor
-from retrieval.gallery import Gallery
-from retrieval.seed_gallery import read_seed
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +34,10 @@ def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info
     chosen = choose_models(settings)
     if settings.checkpoint_sha256 is not None and len(chosen) > 1:
         raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")
-    return Service([_load(name, version, settings, progress) for name, version in chosen], settings)
+    checkpoints = Checkpoints(settings, progress)
+    models = [checkpoints.load(name, version) for name, version in chosen]
+    trim()
+    return Service(models, settings)
 
 
 def choose_models(settings: Settings) -> list[tuple[str, int]]:
@@ -63,17 +64,3 @@ def choose_models(settings: Settings) -> list[tuple[str, int]]:
             raise ConfigError(f"INTERMODAL_MODELS (--models) names {asked!r}. There are: {there}.")
         chosen.append((name, versions[-1] if version is None else version))
     return list(dict.fromkeys(chosen))
-
-
-def _load(name: str, version: int, settings: Settings, progress: Callable[[str], None]) -> Model:
-    path = settings.checkpoints / name / str(version)
-    progress(f"Reading checkpoint {path}")
-    checkpoint = read_checkpoint(path, pin=settings.checkpoint_sha256)
-    if (checkpoint.config.name, checkpoint.config.version) != (name, version):
-        raise ConfigError(f"{path} holds {checkpoint.config.name} version {checkpoint.config.version}. Rename it.")
-    progress(f"Starting engine for {name} version {version}")
-    predictor = load_predictor(checkpoint, engine=settings.engine, num_threads=settings.num_threads)
-    gallery: Gallery | None = None
-    if checkpoint.gallery_path is not None:
-        gallery = read_seed(checkpoint.gallery_path)
-    return Model(predictor, gallery)

@@ -2,6 +2,7 @@
 
 Labels are bounded: a route's template, never a path; a known method, never a caller's word."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -13,8 +14,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from app.registry import Registry
     from app.served import Answer
     from app.service import Service
 
@@ -70,10 +74,12 @@ class Metrics:
         self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
         self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
         self._draining = Gauge("intermodal_draining", "1 from the signal to stop on.", registry=registry)
-        self._models = Gauge(
-            "intermodal_model_info", "1 for each model that is served.", ("name", "version", "engine", "device"),
+        self._loads = Counter(
+            "intermodal_model_loads", "Versions read while serving, by what became of them.", ("name", "outcome"),
             registry=registry,
         )  # fmt: skip
+        self._models = _ModelInfo()
+        registry.register(self._models)
 
     def watch(self, service: "Service") -> None:
         """Count what `service` does from now on."""
@@ -85,9 +91,8 @@ class Metrics:
         service.pipeline.on_refusal = self._shed.inc
         service.pipeline.on_answer = self._answered
         self._draining.set_function(lambda: float(service.draining))
-        for model in service.models:
-            engine = model.predictor.engine
-            self._models.labels(model.name, str(model.version), engine.name, engine.device).set(1)
+        service.lifecycle.on_load = lambda name, outcome: self._loads.labels(name, outcome).inc()
+        self._models.registry = service.registry
 
     def answered(self, method: str, route: str, status: int, seconds: float, stages: dict[str, float]) -> None:
         """Count one request, with the seconds of each stage that it went through."""
@@ -105,3 +110,20 @@ class Metrics:
     def exposition(self) -> bytes:
         """Everything counted so far, in the text format."""
         return generate_latest(self._registry)
+
+
+class _ModelInfo(Collector):
+    """What is served at the moment of asking, so that no label of a version outlives it."""
+
+    registry: "Registry | None" = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        info = GaugeMetricFamily(
+            "intermodal_model_info",
+            "1 for each version that is loaded.",
+            labels=("name", "version", "engine", "device"),
+        )
+        for model in self.registry.models if self.registry is not None else ():
+            engine = model.predictor.engine
+            info.add_metric((model.name, str(model.version), engine.name, engine.device), 1)
+        yield info

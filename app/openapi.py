@@ -5,7 +5,8 @@ from typing import Any
 from app.body import FORM, IMAGE, JSON
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.image_url import MAX_URL_CHARACTERS
-from app.schemas import Problem
+from app.payload import MAX_VERSION
+from app.schemas.common import Problem
 
 Schema = dict[str, Any]
 
@@ -123,6 +124,29 @@ BATCH: Schema = {
         }
     )
 }
+_VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_VERSION}
+
+
+def _optional_body(properties: dict[str, Schema]) -> Schema:
+    return {"requestBody": {"required": False, "content": {JSON: {"schema": _object(properties)}}}}
+
+
+LOAD = _optional_body(
+    {
+        "version": {**_VERSION, "description": "Which; without it, the newest on the disk."},
+        "current": {
+            "type": "boolean",
+            "default": True,
+            "description": "Whether it answers where no version is named; false serves it beside the current one.",
+        },
+        "keep": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether it stays loaded when another version becomes current.",
+        },
+    }
+)
+UNLOAD = _optional_body({"version": {**_VERSION, "description": "Which; without it, all of them."}})
 JPEG_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The image", "content": {"image/jpeg": {"schema": _FILE}}},
     304: {"description": "Not changed since the version with the ETag in If-None-Match"},
@@ -138,6 +162,7 @@ _PROBLEMS = {
     404: "No such model, gallery or item",
     405: "Not for this method",
     408: "The body came too slowly",
+    409: "The version cannot be served, or is the last of the default model",
     413: "Too large",
     415: "An unknown media type",
     422: "Understood, but invalid",

@@ -19,6 +19,7 @@ from retrieval.gallery import DEFAULT_TARGET, Predicate
 MODALITY_FIELDS = MODALITIES
 RETRIEVAL_FIELDS = ("top_k", "target", "filter")
 PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "coverage", "retrieve", "gallery", *RETRIEVAL_FIELDS)
+MAX_VERSION = 1_000_000_000
 SEARCH_FIELDS = (*MODALITY_FIELDS, "vector", "like", "min_score", *RETRIEVAL_FIELDS)
 
 
@@ -63,6 +64,34 @@ class SearchRequest:
     vector: NDArray[np.float32] | None = None
     like: str | None = None
     min_score: float = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOrder:
+    """Which version to load, and how; see `Lifecycle.load`."""
+
+    version: int | None = None
+    current: bool = True
+    keep: bool = False
+
+
+def read_load(fields: RawFields, settings: Settings) -> LoadOrder:
+    """Check the fields of a model's load. Raises InputError."""
+    reader = FieldReader(fields, ("version", "current", "keep"), settings)
+    return LoadOrder(
+        version=_version(reader),
+        current=reader.boolean("current", default=True),
+        keep=reader.boolean("keep", default=False),
+    )
+
+
+def read_unload(fields: RawFields, settings: Settings) -> int | None:
+    """Check the fields of a model's unload: the version, None for all. Raises InputError."""
+    return _version(FieldReader(fields, ("version",), settings))
+
+
+def _version(reader: FieldReader) -> int | None:
+    return reader.integer("version", 0, least=1, most=MAX_VERSION) or None
 
 
 def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:

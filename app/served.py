@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from app.errors import NotFoundError
@@ -16,9 +17,12 @@ from models.sample import Sample
 from retrieval.gallery import Gallery, Match
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
-    """One served version. Its gallery, named like the model, is None where the checkpoint ships none."""
+    """One served version with its gallery, a pair that is never taken apart: what the one embeds, the other has.
+
+    The gallery, named like the model, is None where the checkpoint ships none.
+    """
 
     predictor: Predictor
     gallery: Gallery | None = None
@@ -53,6 +57,21 @@ class Model:
             Image.new("RGB", (preprocessing.side_px,) * 2, "grey").save(file, "JPEG")
             image = Upload.of(file.getvalue())
         return Inputs(image=image, text="warm up" if "text" in self.modalities else None)
+
+    def warm_up(self) -> None:
+        """Answer one real request in this thread, from a file's bytes to matches. What is wrong shows here.
+
+        Raises:
+            Exception: whatever preprocessing, engine or gallery raise; FloatingPointError for an answer that is no
+                number.
+        """
+        example = self.predictor.prepare(self.decode(self.some_inputs(), ImageLimits()))
+        [prediction] = self.predictor.predict([example])
+        numbers = [prediction.embedding_E, *prediction.scores.values()]
+        if not all(np.isfinite(part).all() for part in numbers):
+            raise FloatingPointError(f"the model {self.name!r} answers with what is no number")
+        if self.gallery is not None:
+            self.gallery.search(prediction.embedding_E)
 
     def some_gallery(self) -> Gallery:
         """The gallery.

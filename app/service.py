@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
-from app.errors import NotFoundError
+from app.checkpoints import Checkpoints, Source
+from app.lifecycle import Lifecycle
 from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.pipeline import Call, Pipeline
+from app.poller import Poller
 from app.refusals import QueueFullError
+from app.registry import Registry
 from app.remote import Fetcher
 from app.served import Answer, Model
 from app.settings import Settings
@@ -21,16 +24,44 @@ from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
 
 
 class Service:
-    """A fixed set of models behind one queue and one set of workers, so that they do not contend for cores."""
+    """The models of a registry behind one queue and one set of workers, so that they do not contend for cores."""
 
-    def __init__(self, models: Sequence[Model], settings: Settings, fetcher: Fetcher | None = None) -> None:
-        """Prepare, without starting a thread. The first of `models` is the default."""
-        self.models = tuple(models)
+    def __init__(
+        self,
+        models: Sequence[Model],
+        settings: Settings,
+        source: Source | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> None:
+        """Prepare, without starting a thread.
+
+        Args:
+            models: loaded; the first is the default, and the first of each name its current version.
+            settings: of everything.
+            source: where further versions are found; the folder of the settings where None.
+            fetcher: gets images by their URL; as the settings allow where None.
+        """
         self.settings = settings
         self._fetcher = fetcher or Fetcher(settings)
         self.started = False
         self.draining = False
         self.pipeline = Pipeline(settings)
+        self.source = source or Checkpoints(settings)
+        fixed = [(name, version) for name, version in settings.wanted_models if version is not None]
+        self.registry = Registry(models, kept=fixed)
+        self.lifecycle = Lifecycle(
+            self.registry,
+            self.source,
+            root=settings.checkpoints,
+            load_seconds=settings.load_timeout_seconds,
+            answer_seconds=settings.stuck_seconds,
+        )
+        self._polling: asyncio.Task[None] | None = None
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """See `Registry.models`."""
+        return self.registry.models
 
     async def start(self) -> None:
         """Start the workers and run one real inference for each model.
@@ -41,15 +72,26 @@ class Service:
         self.pipeline.start()
         for model in self.models:
             await self.pipeline.warm_up(model)
+        if self.settings.poll_seconds:
+            followed = {name for name, version in self.settings.wanted_models if version is None}
+            poller = Poller(self.registry, self.lifecycle, self.source, followed if self.settings.models else None)
+            self._polling = asyncio.create_task(poller.run(self.settings.poll_seconds))
         self.started = True
 
     async def close(self) -> None:
         """Let running batches end, and fail what waits."""
         self.draining = True
-        await self.pipeline.close()
+        if self._polling is not None:
+            self._polling.cancel()
+        await asyncio.gather(self.lifecycle.close(), self.pipeline.close())
 
     async def ready(self) -> bool:
-        """Whether requests should come here. After a failure of the engine, one more inference decides."""
+        """Whether requests should come here. After a failure of the engine, one more inference decides.
+
+        And models that do not answer are read anew, in the background.
+        """
+        if self.started and not self.draining and self.pipeline.engine_failed:
+            self.lifecycle.recover_soon()
         if self.pipeline.engine_failed and not self.draining:
             try:
                 async with asyncio.timeout(self.settings.stuck_seconds):
@@ -61,17 +103,8 @@ class Service:
         return self.started and not (self.draining or self.pipeline.engine_failed)
 
     def model(self, name: str | None = None, version: str | None = None) -> Model:
-        """The model of that name (default: the default model) and version (default: the first named).
-
-        Raises:
-            NotFoundError: listing the models that there are.
-        """
-        for model in self.models:
-            if name in (None, model.name) and version in (None, str(model.version)):
-                return model
-        served = ", ".join(f"{model.name} (version {model.version})" for model in self.models)
-        wanted = f"{name!r}" if version is None else f"{name!r} of version {version!r}"
-        raise NotFoundError(f"No model {wanted} is served here. There are: {served}.")
+        """See `Registry.get`."""
+        return self.registry.get(name, version)
 
     async def predict(self, model: Model, request: PredictRequest, call: Call) -> Answer:
         """Classify the inputs, and search the model's gallery for what is like them.

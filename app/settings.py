@@ -65,7 +65,14 @@ class Settings(BaseSettings):
     models: str = Field(
         "",
         pattern=rf"^\s*({MODEL_PATTERN}(\s*,\s*{MODEL_PATTERN})*)?\s*$",
-        description="Models, e.g. fashion,digits@2; the first is the default. Empty: the newest of each.",
+        description="Models, e.g. fashion,digits@2,digits@1: the first is the default, the first of a name its "
+        "current version. Empty: the newest of each.",
+    )
+    poll_seconds: float = Field(
+        0.0, ge=0, description="Time between looks for newer versions of models without @version; 0 is never."
+    )
+    load_timeout_seconds: float = Field(
+        300.0, gt=0, description="Time to read and try a version that is loaded later, before it is refused."
     )
     checkpoint_sha256: str | None = Field(
         None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 that the checkpoint's config.json must have."

@@ -4,7 +4,7 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -147,20 +147,51 @@ def make_gallery(folder: Path, predictor: Predictor) -> SeedGallery:
     return read_seed(folder)
 
 
-def make_service(
-    folder: Path, settings: Settings, engine: FakeEngine | None = None, fetcher: Fetcher | None = None
-) -> Service:
+class FakeSource:
+    """Versions "on the disk": each with what makes it, which may raise. Counts what was loaded, in order."""
+
+    def __init__(self, makers: Mapping[tuple[str, int], Callable[[], Model]]) -> None:
+        self.makers = dict(makers)
+        self.loaded: list[tuple[str, int]] = []
+        self.states: dict[tuple[str, int], int] = {}
+
+    def versions(self) -> dict[str, list[int]]:
+        names = sorted({name for name, _ in self.makers})
+        return {name: sorted(version for other, version in self.makers if other == name) for name in names}
+
+    def load(self, name: str, version: int) -> Model:
+        self.loaded.append((name, version))
+        return self.makers[name, version]()
+
+    def state(self, name: str, version: int) -> int:
+        return self.states.get((name, version), 0)
+
+
+def make_source(folder: Path, engine: FakeEngine | None = None) -> FakeSource:
     """`fashion` and `words`, which knows only text and has no gallery.
 
     Of `fashion`, version 2 has a gallery, and prediction sets wherever there is a text; version 1 has neither.
     """
-    newest = make_predictor(version=2, engine=engine, calibration=CALIBRATION)
-    models = [
-        Model(newest, make_gallery(folder, newest)),
-        Model(make_predictor(version=1, engine=engine)),
-        Model(make_predictor("words", engine=engine, only="text")),
-    ]
-    return Service(models, settings, fetcher)
+
+    def newest() -> Model:
+        predictor = make_predictor(version=2, engine=engine, calibration=CALIBRATION)
+        return Model(predictor, make_gallery(folder, predictor))
+
+    return FakeSource(
+        {
+            ("fashion", 2): newest,
+            ("fashion", 1): lambda: Model(make_predictor(version=1, engine=engine)),
+            ("words", 1): lambda: Model(make_predictor("words", engine=engine, only="text")),
+        }
+    )
+
+
+def make_service(
+    folder: Path, settings: Settings, engine: FakeEngine | None = None, fetcher: Fetcher | None = None
+) -> Service:
+    """What `make_source` has, all of it loaded."""
+    source = make_source(folder, engine)
+    return Service([make() for make in source.makers.values()], settings, source, fetcher)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from app.context import ContextDep
 from app.openapi import EMBED
 from app.payload import read_embed
-from app.schemas import EmbedResponse
+from app.schemas.predict import EmbedResponse
 
 router = APIRouter(tags=["embed"])
 

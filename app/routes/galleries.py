@@ -9,7 +9,7 @@ from app.context import Context, ContextDep
 from app.errors import NotFoundError
 from app.openapi import JPEG_RESPONSES, SEARCH
 from app.payload import read_search
-from app.schemas import ItemPage, ItemResponse, MatchResponse, SearchResponse
+from app.schemas.galleries import ItemPage, ItemResponse, MatchResponse, SearchResponse
 from retrieval.gallery import Item
 
 MAX_PAGE_ITEMS = 1000

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.context import ContextDep
 from app.errors import NotReadyError
-from app.schemas import Health
+from app.schemas.common import Health
 
 router = APIRouter(prefix="/health", tags=["health"])
 

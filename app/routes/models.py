@@ -1,26 +1,71 @@
-"""GET /models: what is served."""
+"""/models: what is served, and what is to be."""
 
-from fastapi import APIRouter
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
-from app.context import ContextDep
-from app.schemas import ModelResponse, ModelsResponse
+from fastapi import APIRouter, Path
+
+from app.auth import WriteKey
+from app.body import JSON
+from app.context import Context, ContextDep
+from app.fields import RawFields
+from app.openapi import LOAD, UNLOAD
+from app.payload import read_load, read_unload
+from app.schemas.models import ModelResponse, ModelsResponse
+from app.settings import Settings
+from models.errors import InputError
+
+T = TypeVar("T")
+Name = Annotated[str, Path(description="A model's name.")]
 
 router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("")
 async def list_models(context: ContextDep) -> ModelsResponse:
-    """List the models that are served, the default first."""
-    default, *others = context.service.models
-    described = [
-        ModelResponse.of(default, default=True),
-        *(ModelResponse.of(model, default=False) for model in others),
-    ]
-    return ModelsResponse(models=described)
+    """List every version that is loaded: the default model first, and of each model its current version first."""
+    return await _described(context)
 
 
 @router.get("/{name}")
-async def get_model(name: str, context: ContextDep) -> ModelResponse:
-    """Describe one model: its modalities, heads and labels, engine and gallery."""
-    model = context.service.model(name)
-    return ModelResponse.of(model, default=model is context.service.models[0])
+async def get_model(name: Name, context: ContextDep) -> ModelResponse:
+    """Describe one model: its versions, modalities, heads and labels, engine and gallery."""
+    service = context.service
+    available = await asyncio.to_thread(service.source.versions)
+    return ModelResponse.of(service.model(name), service.registry, available)
+
+
+@router.post("/{name}/load", dependencies=[WriteKey], openapi_extra=LOAD)
+async def load(name: Name, context: ContextDep) -> ModelResponse:
+    """Load a version, try it, and swap it in with its gallery; where it is broken, what was served still is."""
+    service = context.service
+    order = await _order(context, read_load)
+    model = await service.lifecycle.load(name, order.version, current=order.current, keep=order.keep)
+    available = await asyncio.to_thread(service.source.versions)
+    return ModelResponse.of(model, service.registry, available)
+
+
+@router.post("/{name}/unload", dependencies=[WriteKey], openapi_extra=UNLOAD)
+async def unload(name: Name, context: ContextDep) -> ModelsResponse:
+    """Unload a version, or all of a model, and list what is left; memory goes back after the last answer."""
+    context.service.lifecycle.unload(name, await _order(context, read_unload))
+    return await _described(context)
+
+
+async def _described(context: Context) -> ModelsResponse:
+    service = context.service
+    available = await asyncio.to_thread(service.source.versions)
+    return ModelsResponse(
+        models=[ModelResponse.of(model, service.registry, available) for model in service.models]
+    )
+
+
+async def _order(context: Context, check: Callable[[RawFields, Settings], T]) -> T:
+    """The fields of a body that may be left out."""
+    headers = context.request.headers
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        return await context.payload(check, accepts=(JSON,))
+    if context.request.url.query:
+        raise InputError("query", "fields belong in the body here. Send them as JSON.")
+    return check(RawFields({}), context.settings)

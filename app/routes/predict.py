@@ -10,7 +10,8 @@ from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.openapi import BATCH, PREDICT
 from app.payload import PredictRequest, read_batch, read_predict
-from app.schemas import BatchFailure, BatchResponse, BatchSuccess, PredictResponse, Problem
+from app.schemas.common import Problem
+from app.schemas.predict import BatchFailure, BatchResponse, BatchSuccess, PredictResponse
 
 router = APIRouter(tags=["predict"])
 _predict = APIRouter()

@@ -1,0 +1,79 @@
+"""Where models come from: the versions under the checkpoints folder, each read whole into memory."""
+
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Protocol
+
+from app.served import Model
+from app.settings import Settings
+from models.checkpoint import find_versions, read_checkpoint
+from models.errors import ConfigError
+from models.predictor import load_predictor
+from retrieval.gallery import Gallery
+from retrieval.seed_gallery import read_seed
+
+_LOG = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where versions are found and read. Every call may block, and may be made from any thread."""
+
+    def versions(self) -> Mapping[str, Sequence[int]]:
+        """The whole versions that there are, ascending, by name."""
+
+    def load(self, name: str, version: int) -> Model:
+        """Read a version that `versions` has named.
+
+        Raises:
+            Exception: it cannot be used.
+        """
+
+    def state(self, name: str, version: int) -> Hashable:
+        """What changes when the version's files do."""
+
+
+class Checkpoints:
+    """The folder INTERMODAL_CHECKPOINTS. See `Source`."""
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None] = _LOG.info) -> None:
+        """Look at nothing yet.
+
+        Args:
+            settings: the folder, and on what engine to load.
+            progress: takes a line at the start of each step.
+        """
+        self._settings = settings
+        self._progress = progress
+
+    def versions(self) -> Mapping[str, Sequence[int]]:
+        """See `Source.versions`."""
+        return find_versions(self._settings.checkpoints)
+
+    def load(self, name: str, version: int) -> Model:
+        """Read a checkpoint with its gallery, and start its engine.
+
+        Raises:
+            ConfigError: the folder holds another model.
+            CheckpointError: a checkpoint that cannot be used.
+            EngineError: an engine that is not installed.
+            SeedError: a gallery that cannot be read.
+        """
+        settings = self._settings
+        path = settings.checkpoints / name / str(version)
+        self._progress(f"Reading checkpoint {path}")
+        checkpoint = read_checkpoint(path, pin=settings.checkpoint_sha256)
+        found = checkpoint.config
+        if (found.name, found.version) != (name, version):
+            raise ConfigError(f"{path} holds {found.name} version {found.version}. Rename it.")
+        self._progress(f"Starting engine for {name} version {version}")
+        predictor = load_predictor(checkpoint, engine=settings.engine, num_threads=settings.num_threads)
+        gallery: Gallery | None = None
+        if checkpoint.gallery_path is not None:
+            gallery = read_seed(checkpoint.gallery_path)
+        return Model(predictor, gallery)
+
+    def state(self, name: str, version: int) -> Hashable:
+        """Name, size and time of every file: a version that is being copied here grows after its config.json."""
+        folder = self._settings.checkpoints / name / str(version)
+        files = [(path.relative_to(folder).as_posix(), path.stat()) for path in folder.rglob("*")]
+        return frozenset((relative, found.st_size, found.st_mtime_ns) for relative, found in files)

@@ -1,0 +1,66 @@
+"""Items of a gallery, and what a search among them found."""
+
+from typing import Any, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+
+from retrieval.gallery import Item, Match
+
+
+class ItemResponse(BaseModel):
+    """An item of a gallery."""
+
+    id: str
+    text: str | None
+    labels: dict[str, str | list[str]]
+    metadata: dict[str, Any]
+    image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+
+    @classmethod
+    def of(cls, item: Item, gallery: str, root_path: str) -> Self:
+        """The item `item` of the gallery named `gallery`."""
+        return cls(**_item_fields(item, gallery, root_path))
+
+
+class MatchResponse(BaseModel):
+    """An item that a search found."""
+
+    id: str
+    score: float = Field(description="Cosine, -1 to 1.")
+    text: str | None
+    labels: dict[str, str | list[str]]
+    metadata: dict[str, Any]
+    image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+
+    @classmethod
+    def of(cls, match: Match, gallery: str, root_path: str) -> Self:
+        """The match `match` of the gallery named `gallery`."""
+        return cls(score=match.score, **_item_fields(match.item, gallery, root_path))
+
+
+def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
+    url = f"{root_path}/galleries/{quote(gallery, safe='')}/items/{quote(item.id, safe='')}/image"
+    return {
+        "id": item.id,
+        "text": item.text,
+        "labels": item.labels,
+        "metadata": item.metadata,
+        "image_url": url if item.has_image else None,
+    }
+
+
+class ItemPage(BaseModel):
+    """Some items of a gallery, in the order of their ids."""
+
+    items: list[ItemResponse]
+    num_items: int = Field(description="Items in the whole gallery.")
+    next: str | None = Field(description="The `after` of the next page; null on the last.")
+
+
+class SearchResponse(BaseModel):
+    """What a search found."""
+
+    matches: list[MatchResponse]
+    target: str
+    request_id: str

@@ -1,0 +1,95 @@
+"""The models that are served, described."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.registry import Registry
+from app.schemas.common import is_none, six_digits
+from app.served import Model
+from models.config import RegressionHead
+
+
+class HeadResponse(BaseModel):
+    """A classification head."""
+
+    labels: list[str]
+    multi_label: bool
+
+
+class ValueHeadResponse(BaseModel):
+    """A head that gives a number."""
+
+    mean: float = Field(description="Of the rows that the model was trained on.")
+    std: float = Field(description="Of the same rows.")
+    uncertainty: bool = Field(description="Whether a standard deviation comes with each number.")
+    unit: str | None = Field(None, exclude_if=is_none, description="Where the recipe named one.")
+
+    @classmethod
+    def of(cls, head: RegressionHead) -> Self:
+        """A description of `head`."""
+        mean, std = six_digits(head.mean), six_digits(head.std)
+        return cls(mean=mean, std=std, uncertainty=head.uncertainty, unit=head.unit)
+
+
+class GalleryResponse(BaseModel):
+    """A model's gallery."""
+
+    name: str
+    num_items: int
+    targets: list[str]
+
+
+class ModelResponse(BaseModel):
+    """A model that is served."""
+
+    name: str
+    version: int
+    default: bool = Field(description="Whether it answers where no model is named.")
+    current: bool = Field(description="Whether it answers where the name is given, and no version.")
+    versions: list[int] = Field(description="Of this name, what is loaded; the current one first.")
+    available: list[int] = Field(description="Of this name, what the folder of checkpoints has.")
+    modalities: list[str]
+    heads: dict[str, HeadResponse]
+    values: dict[str, ValueHeadResponse] | None = Field(
+        None, exclude_if=is_none, description="Left out where no head gives a number."
+    )
+    dimensions: int = Field(description="Length of an embedding.")
+    embedding_id: str
+    engine: str
+    device: str
+    gallery: GalleryResponse | None
+
+    @classmethod
+    def of(cls, model: Model, registry: Registry, available: Mapping[str, Sequence[int]]) -> Self:
+        """A description of `model`, which is in `registry`; `available` is what the disk has, by name."""
+        versions = registry.versions(model.name)
+        config, gallery = model.predictor.config, model.gallery
+        return cls(
+            name=model.name,
+            version=model.version,
+            default=model is registry.models[0],
+            current=versions[:1] == [model.version],
+            versions=versions,
+            available=list(available.get(model.name, ())),
+            modalities=list(model.modalities),
+            heads={
+                name: HeadResponse(labels=list(head.labels), multi_label=head.multi_label)
+                for name, head in config.network.classes.items()
+            },
+            values={name: ValueHeadResponse.of(head) for name, head in config.network.targets.items()} or None,
+            dimensions=config.network.embedding.dimensions,
+            embedding_id=config.embedding_id,
+            engine=model.predictor.engine.name,
+            device=model.predictor.engine.device,
+            gallery=None
+            if gallery is None
+            else GalleryResponse(name=model.name, num_items=len(gallery), targets=list(gallery.targets)),
+        )
+
+
+class ModelsResponse(BaseModel):
+    """The models that are served, the default first."""
+
+    models: list[ModelResponse]

@@ -1,0 +1,129 @@
+"""What a model found in an item, or in each of several."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from app.schemas.common import ModelRef, Problem, is_none, six_digits
+from app.schemas.galleries import MatchResponse
+from app.served import Answer
+from models.config import ClassificationHead, RegressionHead
+from models.predictor import Value
+
+
+class ScoredLabel(BaseModel):
+    """A label with its calibrated probability."""
+
+    label: str
+    score: float = Field(ge=0, le=1)
+
+
+class PredictedValue(BaseModel):
+    """A number that a head predicts."""
+
+    value: float
+    std: float | None = Field(
+        None, exclude_if=is_none, description="Calibrated standard deviation, where the head predicts its own."
+    )
+    unit: str | None = Field(None, exclude_if=is_none, description="Where the recipe named one.")
+
+    @classmethod
+    def of(cls, found: Value, head: RegressionHead) -> Self:
+        """The number `found` that `head` gave, to the six digits that float32 has."""
+        std = None if found.std is None else six_digits(found.std)
+        return cls(value=six_digits(found.value), std=std, unit=head.unit)
+
+
+class PredictResponse(BaseModel):
+    """What a model found in one item."""
+
+    model: ModelRef
+    modalities_used: list[str]
+    classes: dict[str, list[ScoredLabel]] = Field(description="Labels by head, the most probable first.")
+    coverage: float | None = Field(
+        None, exclude_if=is_none, description="As it was asked for; left out where it was not."
+    )
+    prediction_sets: dict[str, list[str]] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="For each head of a single label, the labels that it may be, the most probable first: of all "
+        "such sets, a share of at least `coverage` holds the right one. Left out where none were asked for.",
+    )
+    values: dict[str, PredictedValue] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Numbers by head; left out where the model has no head that gives one.",
+    )
+    matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
+    request_id: str
+
+    @classmethod
+    def of(
+        cls, answer: Answer, *, num_labels: int, coverage: float | None, request_id: str, root_path: str
+    ) -> Self:
+        """The answer with `num_labels` labels for each head, 0 being all.
+
+        Raises:
+            InputError: a coverage that the model has no prediction sets for.
+        """
+        predictor, prediction = answer.model.predictor, answer.prediction
+        heads, targets = predictor.config.network.classes, predictor.config.network.targets
+        values = {name: PredictedValue.of(found, targets[name]) for name, found in prediction.values.items()}
+        return cls(
+            model=ModelRef.of(answer.model),
+            modalities_used=list(prediction.modalities_used),
+            classes={name: _best(heads[name], scores, num_labels) for name, scores in prediction.scores.items()},
+            coverage=coverage,
+            prediction_sets=None if coverage is None else predictor.prediction_sets(prediction, coverage),
+            values=values or None,
+            matches=[MatchResponse.of(match, answer.model.name, root_path) for match in answer.matches],
+            request_id=request_id,
+        )
+
+
+def _best(
+    head: ClassificationHead, scores_C: np.ndarray[Any, np.dtype[np.float32]], num_labels: int
+) -> list[ScoredLabel]:
+    order = np.argsort(-scores_C, kind="stable")[: num_labels or None]
+    # Six decimals are what float32 has to say.
+    return [ScoredLabel(label=head.labels[index], score=round(float(scores_C[index]), 6)) for index in order]
+
+
+class BatchSuccess(PredictResponse):
+    """An item of a batch that was answered."""
+
+    status: Literal[200] = 200
+
+
+class BatchFailure(BaseModel):
+    """An item of a batch that was refused."""
+
+    status: int
+    problem: Problem
+
+
+class BatchResponse(BaseModel):
+    """One result for each item, in order."""
+
+    results: list[BatchSuccess | BatchFailure]
+
+
+class EmbedResponse(BaseModel):
+    """A vector of unit norm, in the space that every modality shares."""
+
+    embedding: list[float]
+    dimensions: int
+    model: ModelRef
+    request_id: str
+
+    @classmethod
+    def of(cls, answer: Answer, request_id: str) -> Self:
+        """The embedding of `answer`."""
+        embedding = answer.prediction.embedding_E.tolist()
+        return cls(
+            embedding=embedding,
+            dimensions=len(embedding),
+            model=ModelRef.of(answer.model),
+            request_id=request_id,
+        )
