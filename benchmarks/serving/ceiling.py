@@ -105,4 +105,4 @@ def main(arguments: Sequence[str]) -> None:
         }
     for connections in options.connections:
         print(connections, report.medians(rounds[connections]))
-    report.write("serving_ceiling", options.images, found, options.out)
+    report.write("serving", options.images, found, options.out)

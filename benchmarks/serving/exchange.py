@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 """An answer that takes longer is lost."""
 
 

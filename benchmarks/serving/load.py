@@ -2,10 +2,12 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,9 +71,9 @@ class Load:
     def __init__(
         self, requests: Path, port: int, *, mode: str, seconds: float, start_at: float | None, **more: Any
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="load-")
-        self._result = Path(self._folder.name) / "result.json"
-        job = Path(self._folder.name) / "job.json"
+        folder = _scratch(self)
+        self._result = folder / "result.json"
+        job = folder / "job.json"
         job.write_text(
             json.dumps(
                 {
@@ -111,10 +113,11 @@ class Load:
         Raises:
             RuntimeError: the generator failed.
         """
-        if self._process.wait() != 0 or not self._result.exists():
+        with self._process:  # which closes its pipes
+            status = self._process.wait()
+        if status != 0:
             raise RuntimeError("the load generator failed")
         found = json.loads(self._result.read_text())
-        self._folder.cleanup()
         records = [Record(*row) for row in found.pop("records")]
         return Result(records=records, **found)
 
@@ -123,8 +126,7 @@ class Workload:
     """Requests in a file that any number of runs read."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="requests-")
-        self.path = Path(self._folder.name) / "requests.json"
+        self.path = _scratch(self) / "requests.json"
         self.path.write_text(
             json.dumps(
                 [
@@ -160,6 +162,13 @@ class Workload:
         **more: float,
     ) -> Load:
         return Load(self.path, port, mode=mode, seconds=seconds, start_at=start_at, **more)
+
+
+def _scratch(owner: object) -> Path:
+    """A folder that is gone with its owner."""
+    folder = tempfile.mkdtemp(prefix="benchmark-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def select(records: Sequence[Record], keep: Callable[[Record], bool]) -> list[Record]:

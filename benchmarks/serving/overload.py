@@ -38,7 +38,13 @@ def seconds_to_normal(after: Result, end: float, alone_ms: float) -> float | Non
 
 
 def measure(
-    bench: Bench, *, times: float, seconds: float, deadline_ms: int, steady_seconds: float
+    bench: Bench,
+    *,
+    times: float,
+    seconds: float,
+    deadline_ms: int,
+    steady_seconds: float,
+    after_seconds: float = AFTER_SECONDS,
 ) -> dict[str, Any]:
     """One overload of a service that is started for it."""
     impatient = Workload(bench.good({DEADLINE_HEADER: str(deadline_ms)}))
@@ -48,7 +54,7 @@ def measure(
         alone_ms = report.quantile_ms(before.with_verdict("right"), 0.5) or 0.0
         flood = impatient.open(server.port, times * most, seconds)
         # Started with the flood, for it must ask from the very end of it.
-        after = bench.workload.closed(server.port, 1, AFTER_SECONDS, start_at=flood.end_at)
+        after = bench.workload.closed(server.port, 1, after_seconds, start_at=flood.end_at)
         flood.sleep_until(seconds / 2)
         pss = pss_mb(server.pid)
         result, recovery = flood.wait(), after.wait()

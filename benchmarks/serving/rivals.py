@@ -63,6 +63,7 @@ class Contest:
                     found.append((check(load.wait()).rate, contestant))
             except (NotReadyError, RuntimeError) as error:
                 self.failed[f"{rival.name}, {form}, {json.dumps(settings)}"] = str(error)[-600:]
+                print(rival.name, form, settings, "failed:", str(error)[-600:], flush=True)
         rates = {json.dumps(one.settings): round(rate, 1) for rate, one in found}
         self.tried[f"{rival.name}, {form}"] = rates
         print(rival.name, form, rates, flush=True)

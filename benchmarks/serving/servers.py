@@ -39,7 +39,7 @@ class Server:
         """
         self.port = port
         self._members: set[int] = set()
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as this
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by kill
         # Whoever runs this may have bounded its own threads; a server under test decides for itself.
         inherited = {
             name: value
@@ -91,6 +91,7 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         self._members.clear()
         self.process.wait()
+        self._log.close()
 
     def log(self) -> str:
         """The end of what it wrote."""
