@@ -2,6 +2,7 @@
 
 https://lightning.ai/docs/litserve/features/batching (max_batch_size, batch_timeout; `predict` takes the batch),
 https://lightning.ai/docs/litserve/features/multiple-workers (workers_per_device),
+https://lightning.ai/docs/litserve/api-reference/litserver (fast_queue: ZeroMQ between the processes),
 https://github.com/Lightning-AI/LitServe/issues/272 (files and fields of a form, by their names)."""
 
 import os
@@ -36,5 +37,11 @@ class FashionAPI(ls.LitAPI):
 
 if __name__ == "__main__":
     api = FashionAPI(max_batch_size=int(os.environ["RIVAL_BATCH"]), batch_timeout=0.005)
-    server = ls.LitServer(api, accelerator="cpu", devices=1, workers_per_device=int(os.environ["RIVAL_WORKERS"]))
+    server = ls.LitServer(
+        api,
+        accelerator="cpu",
+        devices=1,
+        workers_per_device=int(os.environ["RIVAL_WORKERS"]),
+        fast_queue=os.environ["RIVAL_FAST_QUEUE"] == "1",
+    )
     server.run(host="127.0.0.1", port=int(os.environ["RIVAL_PORT"]), generate_client_file=False, log_level="info")

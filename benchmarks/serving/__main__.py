@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks.serving import ceiling, faults, overload, rivals, soak
+from benchmarks.serving import ceiling, faults, overload, rivals, soak, table
 
 COMMANDS = {
     "ceiling": ceiling.main,
@@ -10,6 +10,7 @@ COMMANDS = {
     "overload": overload.main,
     "soak": soak.main,
     "faults": faults.main,
+    "table": table.main,
 }
 
 

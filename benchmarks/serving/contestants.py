@@ -75,7 +75,10 @@ RIVALS = (
     Rival(
         "LitServe",
         _module("litserve_server"),
-        [split | {"BATCH": batch} for split in _SPLITS for batch in (4, 8)],
+        [
+            *(split | {"BATCH": batch, "FAST_QUEUE": 0} for split in _SPLITS for batch in (4, 8)),
+            _SPLITS[1] | {"BATCH": 4, "FAST_QUEUE": 1},
+        ],
     ),
     Rival(
         "mosec",

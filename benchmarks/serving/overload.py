@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.serving import report
 from benchmarks.serving.bench import Bench, add_options, make_bench
 from benchmarks.serving.load import Record, Result, Workload, select
-from benchmarks.serving.processes import pss_mb
+from benchmarks.serving.processes import cpu_seconds, pss_mb
 from benchmarks.serving.servers import Server, running
 
 NORMAL = 1.5  # times the latency of a request alone before
@@ -55,8 +55,12 @@ def measure(
         flood = impatient.open(server.port, times * most, seconds)
         # Started with the flood, for it must ask from the very end of it.
         after = bench.workload.closed(server.port, 1, after_seconds, start_at=flood.end_at)
+        flood.sleep_until(0.0)
+        cpu = cpu_seconds(server.pid)
         flood.sleep_until(seconds / 2)
         pss = pss_mb(server.pid)
+        flood.sleep_until(seconds)
+        cpu = cpu_seconds(server.pid) - cpu
         result, recovery = flood.wait(), after.wait()
         in_time = select(result.with_verdict("right"), lambda one: 1000 * one.seconds <= deadline_ms)
         late = len(result.with_verdict("right")) - len(in_time)
@@ -81,6 +85,7 @@ def measure(
             "shed_p50_ms": report.quantile_ms(shed, 0.5),
             "shed_p99_ms": report.quantile_ms(shed, 0.99),
             "most_open_requests": result.most_open,
+            "server_cpu_cores": round(cpu / seconds, 3),
             "client_cpu_share_of_a_core": round(result.cpu_seconds / result.seconds, 3),
             "memory_pss_mb": round(pss, 1),
             "alone_before_ms": alone_ms,

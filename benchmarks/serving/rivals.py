@@ -159,7 +159,11 @@ def main(arguments: Sequence[str]) -> None:
     rounds: dict[int, list[dict[str, float]]] = {number: [] for number in range(len(contestants))}
     for _ in range(options.rounds):
         for number, contestant in enumerate(contestants):
-            rounds[number].append(contest.turn(contestant, settings))
+            try:
+                rounds[number].append(contest.turn(contestant, settings))
+            except (NotReadyError, RuntimeError) as error:  # the others' rounds are worth keeping
+                contest.failed[f"{contestant.name}, {contestant.form}, a round"] = str(error)[-600:]
+                continue
             print(contestant.name, contestant.form, rounds[number][-1], flush=True)
     rows = [
         {
@@ -170,6 +174,7 @@ def main(arguments: Sequence[str]) -> None:
             "rounds": rounds[number],
         }
         for number, one in enumerate(contestants)
+        if rounds[number]
     ]
     for row in rows:
         print(row["name"], row["form"], row["settings"], row["median"])
