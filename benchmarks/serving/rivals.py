@@ -39,8 +39,9 @@ class Contestant:
 class Contest:
     """Starts the contestants, and measures them in turn."""
 
-    def __init__(self, bench: Bench, python: str, seconds: float) -> None:
+    def __init__(self, bench: Bench, python: str, seconds: float, ceiling: CeilingSettings) -> None:
         self._bench = bench
+        self._ceiling = ceiling
         self._python = python
         self._seconds = seconds
         self._workloads: dict[Any, Workload] = {}
@@ -57,24 +58,22 @@ class Contest:
         for settings in rival.settings:
             contestant = self._contestant(rival, form, settings)
             try:
-                with running(contestant.start()) as server:
-                    self._warm_up(contestant, server)
-                    load = contestant.workload.closed(server.port, CONNECTIONS, self._seconds / 2)
-                    found.append((check(load.wait()).rate, contestant))
+                found.append((self.turn(contestant, self._seconds / 2)["of_ceiling"], contestant))
             except (NotReadyError, RuntimeError) as error:
                 self.failed[f"{rival.name}, {form}, {json.dumps(settings)}"] = str(error)[-600:]
                 print(rival.name, form, settings, "failed:", str(error)[-600:], flush=True)
-        rates = {json.dumps(one.settings): round(rate, 1) for rate, one in found}
-        self.tried[f"{rival.name}, {form}"] = rates
-        print(rival.name, form, rates, flush=True)
+        shares = {json.dumps(one.settings): share for share, one in found}
+        self.tried[f"{rival.name}, {form}"] = shares
+        print(rival.name, form, shares, flush=True)
         return max(found, key=lambda one: one[0])[1] if found else None
 
-    def turn(self, contestant: Contestant, ceiling: CeilingSettings) -> dict[str, float]:
+    def turn(self, contestant: Contestant, seconds: float) -> dict[str, float]:
         """The ceiling, then the contestant, started for it."""
+        # Before it is started: some servers poll their queues, and so take CPU while they idle.
+        top = self._bench.model.measure(self._bench.pairs, seconds / 2, self._ceiling)
         with running(contestant.start()) as server:
             self._warm_up(contestant, server)
-            top = self._bench.model.measure(self._bench.pairs, self._seconds / 2, ceiling)
-            load = contestant.workload.closed(server.port, CONNECTIONS, self._seconds)
+            load = contestant.workload.closed(server.port, CONNECTIONS, seconds)
             load.sleep_until(0.0)
             before = cpu_seconds(server.pid)
             result = check(load.wait())
@@ -147,8 +146,8 @@ def main(arguments: Sequence[str]) -> None:
     options, flags = parser.parse_known_args(arguments)
     bench = make_bench(options, flags)
     python = str(options.python.absolute())  # a link to the interpreter is what makes an environment
-    contest = Contest(bench, python, options.seconds)
     settings, _ = bench.model.best_settings(bench.pairs, options.seconds / 4)
+    contest = Contest(bench, python, options.seconds, settings)
     chosen = [
         contest.choose(rival, form)
         for form in options.forms
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str]) -> None:
     for _ in range(options.rounds):
         for number, contestant in enumerate(contestants):
             try:
-                rounds[number].append(contest.turn(contestant, settings))
+                rounds[number].append(contest.turn(contestant, options.seconds))
             except (NotReadyError, RuntimeError) as error:  # the others' rounds are worth keeping
                 contest.failed[f"{contestant.name}, {contestant.form}, a round"] = str(error)[-600:]
                 continue
@@ -186,7 +185,7 @@ def main(arguments: Sequence[str]) -> None:
         "packages": report.packages(python, PACKAGES),
         "compared": compare(rows),
         "servers": rows,
-        "settings_tried": contest.tried,
+        "settings_tried_of_ceiling": contest.tried,
         "failed": contest.failed,
     }
     print(found["compared"])
