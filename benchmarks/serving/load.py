@@ -94,6 +94,7 @@ class Load:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        weakref.finalize(self, _end, self._process)
         if self._process.stdin is None or self._process.stdout is None:
             raise ValueError("pipes were asked for")
         self._process.stdout.readline()  # it is up; to import and to read takes it a second where cores are busy
@@ -162,6 +163,13 @@ class Workload:
         **more: float,
     ) -> Load:
         return Load(self.path, port, mode=mode, seconds=seconds, start_at=start_at, **more)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """No generator outlives whoever started it."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def _scratch(owner: object) -> Path:

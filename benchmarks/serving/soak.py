@@ -73,9 +73,11 @@ def measure(bench: Bench, *, seconds: float, connections: int = 16, every_second
         load.sleep_until(0.0)
         watcher = threading.Thread(target=lambda: samples.extend(watch(server, every_seconds, stop)))
         watcher.start()
-        result = load.wait()
-        stop.set()
-        watcher.join()
+        try:
+            result = load.wait()
+        finally:
+            stop.set()
+            watcher.join()
         time.sleep(CALM_SECONDS)
         after = sample(server)
         alive = server.process.poll() is None
