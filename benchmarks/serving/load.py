@@ -114,8 +114,10 @@ class Load:
         Raises:
             RuntimeError: the generator failed.
         """
-        with self._process:  # which closes its pipes
+        try:
             status = self._process.wait()
+        finally:
+            _end(self._process)
         if status != 0:
             raise RuntimeError("the load generator failed")
         found = json.loads(self._result.read_text())
@@ -169,7 +171,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
     """No generator outlives whoever started it."""
     if process.poll() is None:
         process.kill()
-        process.wait()
+    with process:  # which closes its pipes
+        pass
 
 
 def _scratch(owner: object) -> Path:
