@@ -1,5 +1,5 @@
 """`python -m benchmarks`: every comparison there is, with its defaults."""
 
-from benchmarks import serving
+from benchmarks.serving import ceiling
 
-serving.main()
+ceiling.main([])
