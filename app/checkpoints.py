@@ -66,7 +66,9 @@ class Checkpoints:
         if (found.name, found.version) != (name, version):
             raise ConfigError(f"{path} holds {found.name} version {found.version}. Rename it.")
         self._progress(f"Starting engine for {name} version {version}")
-        predictor = load_predictor(checkpoint, engine=settings.engine, num_threads=settings.num_threads)
+        predictor = load_predictor(
+            checkpoint, engine=settings.engine, num_threads=settings.num_threads, compiled=settings.compile
+        )
         gallery: Gallery | None = None
         if checkpoint.gallery_path is not None:
             gallery = read_seed(checkpoint.gallery_path)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from app.refusals import ClosedError, QueueFullError, StuckError
 from app.upload import NoRoomError
-from models.errors import InputError, TooLargeError, UnsupportedMediaError
+from models.errors import EngineMemoryError, InputError, TooLargeError, UnsupportedMediaError
 from retrieval.errors import QueryError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -68,6 +68,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (ClosedError, 503),
     (NoRoomError, 503),
     (NotReadyError, 503),
+    (EngineMemoryError, 503),
     (StuckError, 504),
     (TimeoutError, 504),
 )
@@ -104,6 +105,8 @@ def _detail(error: Exception) -> str:
         return _HTTP_DETAILS.get(error.status_code, str(error.detail))
     if isinstance(error, RequestValidationError):
         return "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+    if isinstance(error, EngineMemoryError):
+        return "There was no memory for this input now. Send it again later, or to another replica."
     if isinstance(error, TimeoutError):
         return (
             "The answer took too long. Try again later, or allow more time: the header X-Request-Timeout-Ms, "

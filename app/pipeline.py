@@ -28,6 +28,9 @@ _Work = tuple[Model, Example]
 _Query = tuple[Gallery, Search, Prediction]
 
 _WATCH_SECONDS = 0.25
+# Of a request's time, the most that it may be expected to wait: the estimate is a mean over noise, the work itself
+# takes its time too, and a shorter queue loses no throughput while there is one.
+_SHARE_OF_DEADLINE = 0.5
 _MAX_STUCK = 8  # threads that hang and cannot be ended; beyond, only a new process helps
 
 
@@ -52,14 +55,14 @@ class Call:
 class Pipeline:
     """One set of queues and workers for all models, so that they do not contend for cores."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare, without starting a thread."""
+    def __init__(self, settings: Settings, num_workers: int) -> None:
+        """Prepare, without starting a thread; `num_workers` run the network."""
         self._settings = settings
         self._engine_failed = False
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._num_inside = 0  # items that were let in and have no prediction yet
         # `admit` bounds all queues together; each has room for what it let in, and drops what nobody waits for.
-        max_queue_items = settings.max_queue_items + settings.workers * settings.max_batch_items + 1
+        max_queue_items = settings.max_queue_items + num_workers * settings.max_batch_items + 1
         # Decoding and searching take a thirtieth of the network's time: half the cores can feed all of them.
         light: dict[str, Any] = {
             "num_workers": max(1, usable_cores() // 2),
@@ -71,7 +74,7 @@ class Pipeline:
         self._forward = Batcher[_Work, tuple[Prediction, ForwardTimes]](
             self._forward_batch,
             name="forward",
-            num_workers=settings.workers,
+            num_workers=num_workers,
             limits=Limits(
                 items=settings.max_batch_items,
                 cost=(settings.max_batch_pixels, settings.max_batch_tokens),
@@ -122,7 +125,8 @@ class Pipeline:
         """
         waiting = self._num_inside - self._forward.num_running()
         wait_seconds = self._forward.wait_seconds(waiting)
-        if waiting >= self._settings.max_queue_items or wait_seconds > call.remaining_seconds():
+        late = wait_seconds > _SHARE_OF_DEADLINE * call.remaining_seconds()
+        if late or waiting >= self._settings.max_queue_items:
             self.on_refusal()
             raise QueueFullError(wait_seconds)
 

@@ -22,6 +22,8 @@ from models.errors import InputError
 from retrieval.errors import QueryError
 from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
 
+_WORKERS_ON_A_CARD = 2  # one collates while the other's batch is computed; each holds memory of the card
+
 
 class Service:
     """The models of a registry behind one queue and one set of workers, so that they do not contend for cores."""
@@ -45,7 +47,7 @@ class Service:
         self._fetcher = fetcher or Fetcher(settings)
         self.started = False
         self.draining = False
-        self.pipeline = Pipeline(settings)
+        self.pipeline = Pipeline(settings, _num_workers(models, settings))
         self.source = source or Checkpoints(settings)
         fixed = [(name, version) for name, version in settings.wanted_models if version is not None]
         self.registry = Registry(models, kept=fixed)
@@ -146,6 +148,12 @@ class Service:
         self.pipeline.admit(call)  # before a fetch, which would be for nothing
         await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
         return await self.pipeline.run(model, inputs, search, call)
+
+
+def _num_workers(models: Sequence[Model], settings: Settings) -> int:
+    if not settings.num_workers and any(model.predictor.engine.device != "cpu" for model in models):
+        return _WORKERS_ON_A_CARD
+    return settings.workers
 
 
 def _check_known(model: Model, inputs: Inputs, search: Search | None) -> None:

@@ -80,7 +80,12 @@ class Settings(BaseSettings):
     engine: Literal["auto", "onnx", "torch"] = Field(
         "auto", description="What computes: onnx on a CPU, torch on a GPU; auto chooses."
     )
-    num_workers: int = Field(0, ge=0, le=256, description="Inference threads; 0 is one for each core.")
+    compile: bool = Field(
+        False, description="Compile the image encoder on a GPU, beside the traffic; takes minutes."
+    )
+    num_workers: int = Field(
+        0, ge=0, le=256, description="Inference threads; 0 is one for each core, or two on a GPU."
+    )
     num_threads: int = Field(1, ge=1, le=256, description="Threads inside one operator, for each worker.")
     max_batch_items: int = Field(32, ge=1, le=4096, description="Waiting items that one forward pass takes.")
     max_batch_pixels: int = Field(
