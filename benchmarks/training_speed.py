@@ -1,9 +1,9 @@
 """Steps of the joint stage beside a bare loop, in one run: `python -m benchmarks.training_speed`.
 
 The bare loop is what no trainer can be faster than: the same network and loss, forward, backward and AdamW's step
-(fused, as training has it), on batches that lie in memory, with nothing loaded, changed at random, clipped, averaged
-or noted. Many short rounds alternate, so that a drift of the machine's speed hits both. On samples/, at the sizes of
-each recipe; the rows are repeated, for an epoch of 4 steps would be mostly its beginning.
+(fused, as training has it), on batches that lie in memory, with nothing loaded, changed at random, clipped,
+averaged or noted. Many short rounds alternate, so that a drift of the speed hits both. On samples/, at the
+sizes of each recipe; the rows are repeated, for an epoch of 4 steps would be mostly its beginning.
 """
 
 import argparse

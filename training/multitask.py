@@ -25,7 +25,8 @@ def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
         keep_B, mask_BM = subset_mask(present_BM, source.modalities, part)
         if not keep_B.any():
             continue
-        output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
+        own = encoded if keep_B.all() else encoded.take(keep_B)  # many tokens are not copied for nothing
+        output = network.fuse(own, mask_BM[keep_B])
         weight = plan.recipe.objective.subsets.get(subset_name(part), 1.0)
         total = total + weight * plan.head_loss(SHARED, output.heads, truth.take(keep_B))
         spread_BE = total.new_zeros(len(rows), output.embedding_BE.shape[1])

@@ -84,11 +84,11 @@ class _Ragged:
         if self._whole is None:
             self._file.flush()
             self._whole = np.memmap(self._file, self._kind, "r", shape=(self._end, self._width))
-        spans = [self._spans[row] for row in rows]
-        length = max(end - start for start, end in spans)
-        values_nTW = np.zeros((len(rows), length, self._width), dtype=np.float32)
-        valid_nT = np.zeros((len(rows), length), dtype=bool)
-        for place, (start, end) in enumerate(spans):
-            values_nTW[place, : end - start] = self._whole[start:end]
-            valid_nT[place, : end - start] = True
-        return torch.from_numpy(values_nTW), torch.from_numpy(valid_nT)
+        spans_n2 = np.array([self._spans[row] for row in rows])
+        lengths_n = spans_n2[:, 1] - spans_n2[:, 0]
+        steps_T = np.arange(lengths_n.max())
+        valid_nT = steps_T < lengths_n[:, None]
+        values_nTW = self._whole[np.where(valid_nT, spans_n2[:, :1] + steps_T, 0)]
+        values_nTW[~valid_nT] = 0
+        # Made float32 by torch: numpy takes three times as long to widen halves.
+        return torch.from_numpy(values_nTW).float(), torch.from_numpy(valid_nT)
