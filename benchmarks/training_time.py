@@ -1,7 +1,7 @@
 """Time to a validation accuracy, beside a plain script: `python -m benchmarks.training_time --data products.csv`.
 
 Both train on the same rows of the fashion data, at the same side, from the same pretrained weights and subwords.
-The plain script (benchmarks/plain_script.py) sets the target: the mean accuracy over the five heads, image and title
+The plain script (benchmarks/plain_script.py) sets the target: the mean accuracy over the heads, image and title
 given, that it has in its best epoch. Its manifest and subwords are read before its clock starts; Intermodal's has
 everything, the check of all images and the caches too.
 
