@@ -1,13 +1,14 @@
 """Peak memory of training on a manifest and on ten times as many rows: `python -m benchmarks.training_memory`.
 
 Every row has a picture of its own, so that caches grow tenfold too. Each size is trained in a process of its own,
-for one epoch a stage. Resident memory counts the pages of memory-mapped files, which the system takes back when it
-needs them; anonymous memory is what a process cannot do without, and is what must not grow with the data.
+for one epoch a stage. Resident memory counts the pages of mapped files too (libraries); anonymous memory is what a
+process cannot do without. Neither must grow with the data.
 """
 
 import argparse
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -101,11 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000)
     parser.add_argument("--factor", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/training_memory.json")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # what a process of its own trains on
     options = parser.parse_args()
     if options.folder is not None:
         train(options.folder)
         return
+    results = []
     for rows in (options.rows, options.rows * options.factor):
         with tempfile.TemporaryDirectory() as name:
             write_pairs(Path(name), rows)
@@ -116,7 +119,15 @@ def main() -> None:
                 check=True,
                 cwd=ROOT,
             )
-        print(json.dumps({"rows": rows, **json.loads(done.stdout.splitlines()[-1])}), flush=True)
+        results.append({"rows": rows, **json.loads(done.stdout.splitlines()[-1])})
+        print(json.dumps(results[-1]), flush=True)
+    found = {
+        "command": f"python -m benchmarks.training_memory --rows {options.rows} --factor {options.factor}",
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, "
+        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}",
+        "results": results,
+    }
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Pairs
 from training.optimisation.loop import Progress, fit
 from training.optimisation.state import RunState, load_module, read_state
+from training.plan import Plan
 from training.recipe import Recipe
 from training.setup import set_up
-from training.stages import Plan, encode_rows, fusion_job, run_stages, validate
+from training.stages import encode_rows, fusion_job, run_stages, validate
 from training.workbench import Workbench
 
 TRIALS = "trials.json"

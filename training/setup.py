@@ -24,9 +24,9 @@ from training.data.tokenizer import train_tokenizer
 from training.data.truth import Truth, class_balance, find_heads
 from training.optimisation import distributed
 from training.optimisation.loop import Progress
+from training.plan import Plan
 from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
-from training.stages import Plan
 from training.start import read_start, take_over
 from training.word_vectors import load_word_vectors
 from training.workbench import Workbench

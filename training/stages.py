@@ -2,70 +2,41 @@
 
 # N rows of the manifest, B batch, M modalities, D width, C classes, H heads"""
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import combinations
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.calibration import subset_name
 from models.errors import ConfigError
+from models.nets.encoders import Encoded
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder
-from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch, Network
 from training.data.augment import mix_maps
-from training.data.batches import BatchSource, EncoderInputs
+from training.data.batches import EncoderInputs
 from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Rows
-from training.data.truth import Truth
-from training.encode import chunks, encode, encode_all, encode_each, gather_batch, subset_mask, subsets, together
+from training.encode import chunks, encode, encode_all, encode_each, gather_batch, together
 from training.measures.validation import joined, subset_figures, validation_figures
-from training.objective import head_losses
+from training.multitask import multitask_loss
 from training.optimisation import distributed
 from training.optimisation.curves import Scalars, no_scalars
 from training.optimisation.execution import autocast, executed
 from training.optimisation.job import Job
-from training.optimisation.loop import Progress, fit
+from training.optimisation.loop import fit
 from training.optimisation.state import RunState
-from training.recipe import Recipe, Stage
-from training.workbench import CONTRASTIVE, SHARED, Workbench, learned_by
+from training.plan import Plan
+from training.recipe import Stage
+from training.workbench import SHARED, Workbench, learned_by
 
 STAGES = ("image", "text", "fusion", "joint")
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What every stage needs: the parts to train, the data, and the recipe.
-
-    scratch: a folder for what is too large for memory; None is the system's own.
-    balance: head → weights (C,) of its labels; see `class_balance`.
-    """
-
-    bench: Workbench
-    source: BatchSource
-    recipe: Recipe
-    unknown_id: int
-    progress: Progress
-    scratch: Path | None = None
-    balance: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
-        """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
-        own = distributed.own_generator(generator)
-        return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
-
-    def head_loss(self, name: str, found: HeadOutputs, truth: Truth) -> Tensor:
-        """The weighted sum over heads, those of one encoder alone or SHARED; 0 where no row has a cell."""
-        objective = self.recipe.objective
-        losses = head_losses(
-            self.bench.network.config, found, truth, smoothing=objective.label_smoothing, balance=self.balance
-        )
-        total: Tensor = self.bench.tasks[name](losses, objective.heads)
-        return total
+Inputs = TypeVar("Inputs")
+Frozen = tuple[Rows, dict[str, Encoded]]
+Augmented = tuple[Rows, EncoderInputs]
 
 
 def run_stages(
@@ -77,7 +48,7 @@ def run_stages(
     only: Container[str] = STAGES,
 ) -> None:
     """Run the recipe's stages that are not finished yet and are among `only`, in order, in place."""
-    makers: dict[str, Callable[[str, Stage, Plan], Job]] = {
+    makers: dict[str, Callable[[str, Stage, Plan], Job[Any]]] = {
         "image": _alone,
         "text": _alone,
         "fusion": _fusion,
@@ -108,7 +79,7 @@ def run_stages(
             )
 
 
-def _alone(name: str, stage: Stage, plan: Plan) -> Job:
+def _alone(name: str, stage: Stage, plan: Plan) -> Job[tuple[Rows, EncoderInputs, Tensor, float]]:
     """One encoder with heads of its own, which are dropped afterwards."""
     source, bench = plan.source, plan.bench
     val = source.pairs.rows("val")
@@ -117,12 +88,16 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
     def vectors_of(module: Workbench, inputs: EncoderInputs) -> Tensor:
         return module.network.normalise(name, encode(module.network, name, inputs)).vector_nD
 
-    def loss(rows: Rows, generator: torch.Generator) -> Tensor:
+    def load(rows: Rows, generator: torch.Generator) -> tuple[Rows, EncoderInputs, Tensor, float]:
         inputs, share = plan.augmented(rows, generator), 0.0
         partner_B = torch.arange(len(rows))
         if name == "image" and inputs.image is not None:
             mixed, partner_n, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
             inputs, partner_B = EncoderInputs(mixed, None), distributed.spread_index(partner_n)
+        return rows, inputs, partner_B, share
+
+    def loss(loaded: tuple[Rows, EncoderInputs, Tensor, float]) -> Tensor:
+        rows, inputs, partner_B, share = loaded
         with autocast(stage.precision, source.device):
             vectors_nD = vectors_of(bench, inputs).float()
         found, truth = bench.run_alone(name, distributed.gather(vectors_nD)), source.truth.take(rows)
@@ -141,41 +116,47 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job:
 
     fresh = [*bench.network.norms[name].parameters(), *bench.alone[name].parameters()]
     groups = [*_groups(bench.network, stage, [name], fresh), *bench.learned_groups(name, stage)]
-    return Job(name, stage, groups, loss, validate, learned_by(name))
+    return Job(name, stage, groups, load, loss, validate, learned_by(name))
 
 
-def _fusion(name: str, stage: Stage, plan: Plan) -> Job:
+def _fusion(name: str, stage: Stage, plan: Plan) -> Job[Frozen]:
     return fusion_job(name, stage, plan, encode_rows(plan, np.arange(len(plan.source.pairs.records))))
 
 
-def fusion_job(name: str, stage: Stage, plan: Plan, encoded: EncodedRows) -> Job:
+def fusion_job(name: str, stage: Stage, plan: Plan, encoded: EncodedRows) -> Job[Frozen]:
     """All but the encoders, on what the frozen encoders gave once for every row of the manifest."""
     groups = [(_beyond_encoders(plan.bench), stage.learning_rate)]
 
-    def encoded_of(module: Workbench, rows: Rows, _generator: torch.Generator | None) -> EncodedBatch:
+    def load(rows: Rows, _generator: torch.Generator | None = None) -> Frozen:
         # Of the whole batch, in every process: no encoder runs, so there is no work to share.
-        found = encoded.take(rows, plan.source.device)
-        return together(module.network, found, plan.source.present_NM[rows])
+        return rows, encoded.take(rows, plan.source.device)
 
-    return _shared_heads(name, stage, plan, groups, encoded_of)
+    def batch_of(module: Workbench, loaded: Frozen) -> EncodedBatch:
+        return together(module.network, loaded[1], plan.source.present_NM[loaded[0]])
+
+    return _shared_heads(
+        name, stage, plan, groups, load, batch_of, lambda module, rows: batch_of(module, load(rows))
+    )
 
 
-def joint_job(name: str, stage: Stage, plan: Plan) -> Job:
+def joint_job(name: str, stage: Stage, plan: Plan) -> Job[Augmented]:
     """Everything at once, encoders included."""
     network = plan.bench.network
     fresh = _beyond_encoders(plan.bench)
 
-    def encoded_of(module: Workbench, rows: Rows, generator: torch.Generator | None) -> EncodedBatch:
-        if generator is None:
-            encoded = encode_each(module.network, plan.source, rows, plan.source.plain(rows))
-            return together(module.network, encoded, plan.source.present_NM[rows])
-        own, inputs = distributed.share(rows), plan.augmented(rows, generator)
+    def load(rows: Rows, generator: torch.Generator) -> Augmented:
+        return rows, plan.augmented(rows, generator)
+
+    def batch_of(module: Workbench, loaded: Augmented) -> EncodedBatch:
         with autocast(stage.precision, plan.source.device):
-            encoded = encode_each(module.network, plan.source, own, inputs)
-            batch = together(module.network, encoded, plan.source.present_NM[own])
+            batch = encode_all(module.network, plan.source, distributed.share(loaded[0]), loaded[1])
         return gather_batch(batch)
 
-    return _shared_heads(name, stage, plan, _groups(network, stage, network.modalities, fresh), encoded_of)
+    def plain(module: Workbench, rows: Rows) -> EncodedBatch:
+        return encode_all(module.network, plan.source, rows, plan.source.plain(rows))
+
+    groups = _groups(network, stage, network.modalities, fresh)
+    return _shared_heads(name, stage, plan, groups, load, batch_of, plain)
 
 
 def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
@@ -198,26 +179,28 @@ def _shared_heads(
     stage: Stage,
     plan: Plan,
     groups: list[tuple[list[nn.Parameter], float]],
-    encoded_of: Callable[[Workbench, Rows, torch.Generator | None], EncodedBatch],
-) -> Job:
+    load: Callable[[Rows, torch.Generator], tuple[Rows, Inputs]],
+    batch_of: Callable[[Workbench, tuple[Rows, Inputs]], EncodedBatch],
+    plain: Callable[[Workbench, Rows], EncodedBatch],
+) -> Job[tuple[Rows, Inputs]]:
     """The heads that are served, trained on every subset of the modalities in every step.
 
     The encoders run once a step and only the small fusion repeats. That costs less than drawing one subset at
-    random (modality dropout), and makes each subset a first-class input all the same.
+    random (modality dropout), and makes each subset a first-class input all the same. `plain` is for validation.
     """
     source = plan.source
     val = source.pairs.rows("val")
 
-    def loss(rows: Rows, generator: torch.Generator) -> Tensor:
-        return multitask_loss(plan, rows, encoded_of(plan.bench, rows, generator))
+    def loss(loaded: tuple[Rows, Inputs]) -> Tensor:
+        return multitask_loss(plan, loaded[0], batch_of(plan.bench, loaded))
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        return subset_figures(module.network, source, val, lambda rows: encoded_of(module, rows, None))
+        return subset_figures(module.network, source, val, lambda rows: plain(module, rows))
 
     groups = [*groups, *plan.bench.learned_groups(SHARED, stage)]
-    return Job(name, stage, groups, loss, validate, learned_by(SHARED))
+    return Job(name, stage, groups, load, loss, validate, learned_by(SHARED))
 
 
 @torch.no_grad()
@@ -230,43 +213,6 @@ def validate(plan: Plan) -> dict[str, float]:
         source.pairs.rows("val"),
         lambda rows: encode_all(network, source, rows, source.plain(rows)),
     )
-
-
-def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
-    """Weighted sum over subsets and heads, and contrastive terms between the embeddings of the subsets."""
-    source, network = plan.source, plan.bench.network
-    truth, present_BM = source.truth.take(rows), source.present_NM[rows]
-    total = encoded.vectors_BMD.new_zeros(())
-    embeddings: dict[str, Tensor] = {}
-    for part in subsets(source.modalities):
-        keep_B, mask_BM = subset_mask(present_BM, source.modalities, part)
-        if not keep_B.any():
-            continue
-        output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
-        weight = plan.recipe.objective.subsets.get(subset_name(part), 1.0)
-        total = total + weight * plan.head_loss(SHARED, output.heads, truth.take(keep_B))
-        spread_BE = total.new_zeros(len(rows), output.embedding_BE.shape[1])
-        spread_BE[keep_B] = output.embedding_BE
-        embeddings[subset_name(part)] = spread_BE
-    return total + _contrastive(plan, rows, embeddings)
-
-
-def _contrastive(plan: Plan, rows: Rows, embeddings: Mapping[str, Tensor]) -> Tensor:
-    """Between single modalities, and between each of them and the fused vector, on complete rows."""
-    source, bench = plan.source, plan.bench
-    weights = {task: getattr(plan.recipe.objective, task) for task in CONTRASTIVE}
-    whole_B = source.present_NM[rows].all(1)
-    total = next(iter(embeddings.values())).new_zeros(())
-    if int(whole_B.sum()) < 2 or len(source.modalities) < 2:
-        return total
-    same_BB = source.same(rows)[whole_B][:, whole_B]
-    fused = subset_name(source.modalities)
-    for left, right in combinations([*source.modalities, fused], 2):
-        task = "contrastive_fused" if right == fused else "contrastive"
-        if weights[task]:
-            pair = embeddings[left][whole_B], embeddings[right][whole_B]
-            total = total + bench.contrastive({task: bench.contrast(*pair, same_BB)}, weights)
-    return total
 
 
 @torch.no_grad()

@@ -97,7 +97,8 @@ def test_cross_attention_listens_to_the_tokens_of_the_others_by_softmax() -> Non
     with torch.no_grad():
         for layer in (fusion.query, fusion.key, fusion.value, fusion.out):
             layer.weight.fill_(1.0)
-            layer.bias.zero_()
+            if layer.bias is not None:
+                layer.bias.zero_()
     # The image (1) hears text tokens 0 and ln 3 with weights 1/4 and 3/4; the text (0) hears image token 5 alone.
     heard = tokens([[5.0], [0.0], [math.log(3.0)]], [0, 1, 1])
     fused = fusion(torch.tensor([[[1.0], [0.0]]]), BOTH, heard)
@@ -105,6 +106,23 @@ def test_cross_attention_listens_to_the_tokens_of_the_others_by_softmax() -> Non
     # Padding is not heard.
     padded = tokens([[5.0], [0.0], [math.log(3.0)], [100.0]], [0, 1, 1, 1], [True, True, True, False])
     assert torch.equal(fusion(torch.tensor([[[1.0], [0.0]]]), BOTH, padded), fused)
+
+
+def test_cross_attention_is_multi_head_attention_with_one_query_a_modality() -> None:
+    # torch's own, each vector asking the tokens of the others, with keys and values of its own for every token.
+    fusion, theirs = CrossAttentionFusion(16), nn.MultiheadAttention(16, 8, batch_first=True)
+    with torch.no_grad():
+        for parameter in fusion.parameters():
+            parameter.normal_()
+        theirs.in_proj_weight.copy_(torch.cat([part.weight for part in (fusion.query, fusion.key, fusion.value)]))
+        theirs.in_proj_bias.copy_(torch.cat([fusion.query.bias, torch.randn(16), fusion.value.bias]))
+        theirs.out_proj.load_state_dict(fusion.out.state_dict())
+    vectors_BMD, owners = torch.randn(3, 2, 16), [0, 0, 1, 1, 1]
+    heard = Tokens(torch.randn(3, 5, 16), torch.ones(3, 5, dtype=torch.bool), torch.tensor([owners] * 3))
+    own_MS = torch.tensor(owners) == torch.arange(2)[:, None]
+    answers_BMD, _ = theirs(vectors_BMD, heard.values_BSD, heard.values_BSD, attn_mask=own_MS)
+    expected_BD = (vectors_BMD + answers_BMD).mean(1)
+    torch.testing.assert_close(fusion(vectors_BMD, BOTH.expand(3, 2), heard), expected_BD, rtol=1e-4, atol=1e-5)
 
 
 def test_cross_attention_hears_no_modality_that_is_hidden_and_a_vector_alone_stays_itself() -> None:

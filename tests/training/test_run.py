@@ -13,7 +13,7 @@ from models.errors import ConfigError, ManifestError
 from retrieval.seed_gallery import read_seed
 from tests.tiny import Recorder, tiny_recipe, write_pairs
 from training import run
-from training.optimisation import loop
+from training.optimisation import epoch, loop
 from training.recipe import Recipe
 
 EPOCHS = {"epochs": 2, "batch_size": 8}
@@ -122,6 +122,11 @@ def test_the_next_run_is_the_next_version_and_equals_the_first(data: Path, whole
     again = train(data, recipe_of())
     assert (again.name, again.parent) == (str(int(whole.name) + 1), whole.parent)
     assert (again / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
+def test_loading_ahead_changes_no_weight(data: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epoch, "prefetched", lambda makers: (make() for make in makers))
+    assert (train(data, recipe_of()) / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
 
 
 @pytest.mark.parametrize("stop", ["text 2/2", "fusion 1/2", "fusion 2/2", "joint 2/2", "gallery"])

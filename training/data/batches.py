@@ -91,7 +91,7 @@ class BatchSource:
     ) -> EncoderInputs:
         """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented."""
         picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
-        num_variants = 1 if self.cache is None else len(self.cache.maps_VICHW)
+        num_variants = 1 if self.cache is None else self.cache.num_variants
         image = self._images(rows, (picks[0] % num_variants).astype(np.intp))
         if image is not None and self.cache is not None:
             augment = augment_pixels if self.cache.holds_pixels else augment_maps

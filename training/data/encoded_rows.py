@@ -3,8 +3,7 @@
 # N rows, M modalities, n rows that have one, T tokens, D width, W width of a modality's tokens"""
 
 import tempfile
-import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from models.nets.encoders import Encoded
 from training.data.pairs import Rows
+from training.data.row_file import RowFile
 
 CPU = torch.device("cpu")
 
@@ -34,18 +34,17 @@ class EncodedRows:
             found = encoded.get(modality)
             if found is None:
                 continue
-            rows = self._length + present_BM[:, place].nonzero()[:, 0].cpu().numpy()
+            rows = (self._length + present_BM[:, place].nonzero()[:, 0]).tolist()
             vectors = self._vectors.setdefault(
                 modality, _Ragged(found.vector_nD.shape[1], np.float32, self._folder)
             )
-            for row, vector_D in zip(rows, found.vector_nD.cpu().numpy(), strict=True):
-                vectors.append(int(row), vector_D[None])
+            vectors.append(rows, [vector_D[None] for vector_D in found.vector_nD.cpu().numpy()])
             if self._with_tokens and found.tokens_nTW is not None and found.valid_nT is not None:
                 tokens = self._tokens.setdefault(
                     modality, _Ragged(found.tokens_nTW.shape[2], np.float16, self._folder)
                 )
-                for row, own_TW, valid_T in zip(rows, found.tokens_nTW, found.valid_nT, strict=True):
-                    tokens.append(int(row), own_TW[valid_T].cpu().numpy())
+                values_nTW, valid_nT = found.tokens_nTW.cpu().numpy(), found.valid_nT.cpu().numpy()
+                tokens.append(rows, [own[valid] for own, valid in zip(values_nTW, valid_nT, strict=True)])
         self._length += len(present_BM)
 
     def take(self, rows: Rows, device: torch.device = CPU) -> dict[str, Encoded]:
@@ -64,31 +63,24 @@ class _Ragged:
     """Rows of one or several vectors each, one row after the other in a file."""
 
     def __init__(self, width: int, kind: DTypeLike, folder: Path | None) -> None:
-        self._width, self._kind = width, kind
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this
-        weakref.finalize(self, self._file.close)
+        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as this
+        self._file = RowFile(file, kind, (width,))
         self._spans: dict[int, tuple[int, int]] = {}
         self._end = 0
-        self._whole: NDArray[np.generic] | None = None
 
     def __contains__(self, row: object) -> bool:
         return row in self._spans
 
-    def append(self, row: int, values_TW: NDArray[np.float32]) -> None:
-        self._file.write(np.ascontiguousarray(values_TW, dtype=self._kind).tobytes())
-        self._spans[row] = (self._end, self._end + len(values_TW))
-        self._end += len(values_TW)
+    def append(self, rows: Iterable[int], values: Sequence[NDArray[np.float32]]) -> None:
+        """The (T, W) of each of these rows."""
+        self._file.write(self._end, np.concatenate(values))
+        for row, own_TW in zip(rows, values, strict=True):
+            self._spans[row] = (self._end, self._end + len(own_TW))
+            self._end += len(own_TW)
 
-    def take(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+    def take(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(n, T, W) float32, padded with zeros, and which of them are there (n, T)."""
-        if self._whole is None:
-            self._file.flush()
-            self._whole = np.memmap(self._file, self._kind, "r", shape=(self._end, self._width))
-        spans = [self._spans[row] for row in rows]
-        length = max(end - start for start, end in spans)
-        values_nTW = np.zeros((len(rows), length, self._width), dtype=np.float32)
-        valid_nT = np.zeros((len(rows), length), dtype=bool)
-        for place, (start, end) in enumerate(spans):
-            values_nTW[place, : end - start] = self._whole[start:end]
-            valid_nT[place, : end - start] = True
-        return torch.from_numpy(values_nTW), torch.from_numpy(valid_nT)
+        values_nTW, lengths_n = self._file.take_spans(self._spans[row] for row in rows)
+        valid_nT = np.arange(values_nTW.shape[1]) < lengths_n[:, None]
+        # Made float32 by torch: numpy takes three times as long to widen halves.
+        return torch.from_numpy(values_nTW).float(), torch.from_numpy(valid_nT)

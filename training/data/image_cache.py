@@ -1,7 +1,7 @@
 """Frozen image features on disk: the output of the encoder's lower half, once per image and mirroring.
 
-Computing them is most of an epoch, and they never change while the lower half is frozen. Plain memory-mapped
-arrays, so that data larger than memory streams; keyed by everything that changes them."""
+Computing them is most of an epoch, and they never change while the lower half is frozen. Files of plain rows, so
+that data larger than memory streams; keyed by everything that changes them."""
 
 import hashlib
 import json
@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.nets.encoders.image import ImageEncoder, Lower
+from training.data.row_file import RowFile
 from training.export import LowerSession
 
 _LOG = logging.getLogger(__name__)
@@ -26,26 +26,26 @@ BATCH = 16  # larger batches are no faster on a CPU and hold more memory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowerCache:
-    """V variants (1, or 2 with mirrored) of I images.
+    """V variants (1, or 2 with mirrored) of I images, all images in one variant and then in the next.
 
-    maps_VICHW: float16, what the last frozen block gives; uint8 pixels where none is frozen.
-    pooled_VIF: float32, what the frozen blocks and the histogram are pooled to.
+    maps: (C, H, W) float16, what the last frozen block gives; uint8 pixels where none is frozen.
+    pooled: (F,) float32, what the frozen blocks and the histogram are pooled to.
     """
 
-    maps_VICHW: NDArray[np.float16] | NDArray[np.uint8]
-    pooled_VIF: NDArray[np.float32]
+    maps: RowFile
+    pooled: RowFile
+    num_images: int
+    num_variants: int
 
     @property
     def holds_pixels(self) -> bool:
         """Whether no block is frozen, so that the pixels themselves are kept: decoded once, not every epoch."""
-        return self.maps_VICHW.dtype == np.uint8
+        return self.maps.kind == np.uint8
 
     def load(self, variants_n: NDArray[np.intp], images_n: NDArray[np.intp]) -> Lower:
         """Read the rows of n images, each in the variant given."""
-        return Lower(
-            torch.from_numpy(self.maps_VICHW[variants_n, images_n]).float(),
-            torch.from_numpy(self.pooled_VIF[variants_n, images_n]),
-        )
+        rows = (variants_n * self.num_images + images_n).tolist()
+        return Lower(torch.from_numpy(self.maps.take(rows)).float(), torch.from_numpy(self.pooled.take(rows)))
 
 
 def open_lower_cache(
@@ -80,9 +80,8 @@ def open_lower_cache(
     path.mkdir(parents=True, exist_ok=True)
     progress_file = path / "progress.json"
     done = int(json.loads(progress_file.read_text())["images"]) if progress_file.exists() else 0
-    mode: Literal["r+", "w+"] = "r+" if done else "w+"
-    maps = np.memmap(path / "maps", kind, mode, shape=(variants, num_images, *shape_CHW))
-    pooled = map_or_zeros(path / "pooled", mode, (variants, num_images, width))
+    maps = RowFile.open(path / "maps", kind, shape_CHW, keep=bool(done))
+    pooled = RowFile.open(path / "pooled", np.float32, (width,), keep=bool(done))
     advance(done)
     if done < num_images:
         compute = _lower_half(encoder, first.shape[1])
@@ -91,21 +90,16 @@ def open_lower_cache(
             pixels = pixels_of(images)
             for variant in range(variants):
                 lower_map, lower_pooled = compute(pixels[:, :, ::-1] if variant else pixels)
-                maps[variant, images], pooled[variant, images] = lower_map, lower_pooled
+                maps.write(variant * num_images + start, lower_map)
+                pooled.write(variant * num_images + start, lower_pooled)
             if start % (BATCH * 32) == 0 or images[-1] == num_images - 1:
-                maps.flush()
-                if isinstance(pooled, np.memmap):
-                    pooled.flush()
+                maps.sync()
+                pooled.sync()
                 partial = progress_file.with_suffix(".partial")
                 partial.write_text(json.dumps({"images": images[-1] + 1}))
                 partial.replace(progress_file)
             advance(len(images))
-    return LowerCache(maps, pooled)
-
-
-def map_or_zeros(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A mapped float32 file of that shape; in memory where it would be empty, which no file can be mapped as."""
-    return np.memmap(path, np.float32, mode, shape=shape) if all(shape) else np.zeros(shape, np.float32)
+    return LowerCache(maps, pooled, num_images, variants)
 
 
 Compute = Callable[[NDArray[np.uint8]], tuple[NDArray[np.generic], NDArray[np.float32]]]

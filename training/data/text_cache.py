@@ -1,7 +1,7 @@
 """Frozen text states on disk: the output of a text encoder's lower half for every caption, computed once.
 
-As for images in `training.data.image_cache`: memory-mapped, so that data larger than memory streams, and keyed by
-everything that changes them.
+As for images in `training.data.image_cache`: in files, so that data larger than memory streams, and keyed by all
+that changes them.
 
 # n captions, T tokens, W width of a state, P pooled features"""
 
@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import nn
 
 from models.nets.encoders.text import TextLower, TransformerTextEncoder
 from models.preprocess.text import pad_ids
-from training.data.image_cache import map_or_zeros
+from training.data.row_file import RowFile
 
 BATCH = 64
 
@@ -31,26 +30,27 @@ Ids = NDArray[np.int64]
 class StateCache:
     """States of all captions, one after the other.
 
-    states_SW: float16, a row for each subword.
-    pooled_KP: float32, what the frozen layers are pooled to, a row for each of the K captions.
+    states: (W,) float16, a row for each subword.
+    pooled: (P,) float32, what the frozen layers are pooled to, a row for each of the K captions.
     starts: by row of the manifest, where each of its captions begins, and where the last ends.
     first: by row of the manifest, the place of its first caption in K.
     """
 
-    states_SW: NDArray[np.float16]
-    pooled_KP: NDArray[np.float32]
+    states: RowFile
+    pooled: RowFile
     starts: Sequence[Sequence[int]]
     first: Sequence[int]
 
     def load(self, chosen: Sequence[tuple[int, int]]) -> TextLower:
         """The captions of these (row, which of its captions), padded with zeros on the right."""
-        spans = [(self.starts[row][caption], self.starts[row][caption + 1]) for row, caption in chosen]
-        lengths_n = np.array([end - start for start, end in spans], dtype=np.int64)
-        states_nTW = np.zeros((len(spans), int(lengths_n.max()), self.states_SW.shape[1]), dtype=np.float32)
-        for place, (start, end) in enumerate(spans):
-            states_nTW[place, : end - start] = self.states_SW[start:end]
-        pooled_nP = self.pooled_KP[[self.first[row] + caption for row, caption in chosen]]
-        return TextLower(torch.from_numpy(states_nTW), torch.from_numpy(lengths_n), torch.from_numpy(pooled_nP))
+        states_nTW, lengths_n = self.states.take_spans(
+            (self.starts[row][caption], self.starts[row][caption + 1]) for row, caption in chosen
+        )
+        pooled_nP = self.pooled.take(self.first[row] + caption for row, caption in chosen)
+        # Made float32 by torch: numpy takes three times as long to widen halves.
+        return TextLower(
+            torch.from_numpy(states_nTW).float(), torch.from_numpy(lengths_n), torch.from_numpy(pooled_nP)
+        )
 
 
 def open_state_cache(
@@ -79,9 +79,9 @@ def open_state_cache(
     path.mkdir(parents=True, exist_ok=True)
     done_file, flat = path / "progress.json", [ids for row in captions for ids in row]
     done = int(json.loads(done_file.read_text())["captions"]) if done_file.exists() else 0
-    mode: Literal["r+", "w+"] = "r+" if done else "w+"
-    states = np.memmap(path / "states", np.float16, mode, shape=(position, encoder.norm.normalized_shape[0]))
-    pooled = map_or_zeros(path / "pooled", mode, (len(flat), encoder.lower_width))
+    width = encoder.norm.normalized_shape[0]
+    states = RowFile.open(path / "states", np.float16, (width,), keep=bool(done))
+    pooled = RowFile.open(path / "pooled", np.float32, (encoder.lower_width,), keep=bool(done))
     advance(done)
     at = sum(len(ids) for ids in flat[:done])
     for start in range(done, len(flat), BATCH):
@@ -89,14 +89,13 @@ def open_state_cache(
         arrays = {name: torch.from_numpy(value) for name, value in pad_ids(part).items()}
         with torch.inference_mode():
             lower = encoder.lower(**arrays)
-        pooled[start : start + len(part)] = lower.pooled_nP.numpy()
+        pooled.write(start, lower.pooled_nP.numpy())
         for ids, own_TW in zip(part, lower.states_nTW.numpy(), strict=True):
-            states[at : at + len(ids)] = own_TW[: len(ids)]
+            states.write(at, own_TW[: len(ids)])
             at += len(ids)
         if start % (BATCH * 16) == 0 or start + BATCH >= len(flat):
-            states.flush()
-            if isinstance(pooled, np.memmap):
-                pooled.flush()
+            states.sync()
+            pooled.sync()
             partial = done_file.with_suffix(".partial")
             partial.write_text(json.dumps({"captions": start + len(part)}))
             partial.replace(done_file)

@@ -22,8 +22,8 @@ from training.data.pairs import Rows
 
 PATIENCE = timedelta(days=2)  # the first process may fill a cache for hours while the others wait
 
-Loss = Callable[[Rows, torch.Generator], Tensor]
 Result = TypeVar("Result")
+Loaded = TypeVar("Loaded")
 
 
 @contextmanager
@@ -156,7 +156,7 @@ class _Gather(torch.autograd.Function):
         return total_B[rank() * ctx.count : (rank() + 1) * ctx.count]
 
 
-def parallel(module: nn.Module, loss: Loss) -> Loss:
+def parallel(module: nn.Module, loss: Callable[[Loaded], Tensor]) -> Callable[[Loaded], Tensor]:
     """`loss` such that its backward pass leaves in every process the gradient's mean over all of them.
 
     The gradient of gathered vectors is a sum over R processes, so the mean is that of one with the whole batch.
@@ -173,9 +173,9 @@ def parallel(module: nn.Module, loss: Loss) -> Loss:
 
 
 class _LossModule(nn.Module):
-    def __init__(self, module: nn.Module, loss: Loss) -> None:
+    def __init__(self, module: nn.Module, loss: Callable[[Any], Tensor]) -> None:
         super().__init__()
         self.module, self._loss = module, loss
 
-    def forward(self, rows: Rows, generator: torch.Generator) -> Tensor:
-        return self._loss(rows, generator)
+    def forward(self, loaded: Any) -> Tensor:
+        return self._loss(loaded)

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from training.optimisation.distributed import Loss
+from training.data.pairs import Rows
 from training.recipe import Stage
+
+Loaded = TypeVar("Loaded")
 
 
 def nothing_learned(_module: nn.Module) -> dict[str, float]:
@@ -15,11 +19,13 @@ def nothing_learned(_module: nn.Module) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Generic[Loaded]):
     """One stage, ready to be optimised.
 
     groups: parameters with their peak learning rate.
-    loss: of a batch of row numbers, with the step's generator; a mean over the rows.
+    load: what the loss needs of a batch of row numbers, all that is random drawn from the step's generator. Other
+        threads call it, while the weights change.
+    loss: of what was loaded; a mean over the rows.
     validate: figures on the averaged weights, after each epoch; higher is better.
     learned: by task, the factor of its loss after each epoch, where that is learnt.
     """
@@ -27,6 +33,7 @@ class Job:
     name: str
     stage: Stage
     groups: list[tuple[list[nn.Parameter], float]]
-    loss: Loss
+    load: Callable[[Rows, torch.Generator], Loaded]
+    loss: Callable[[Loaded], Tensor]
     validate: Callable[[nn.Module], dict[str, float]]
     learned: Callable[[nn.Module], dict[str, float]] = nothing_learned

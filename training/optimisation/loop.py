@@ -18,7 +18,7 @@ from training.data.pairs import Rows
 from training.optimisation import distributed, execution
 from training.optimisation.curves import Scalars, no_scalars
 from training.optimisation.epoch import steps
-from training.optimisation.job import Job
+from training.optimisation.job import Job, Loaded
 from training.optimisation.schedule import Schedule
 from training.optimisation.state import RunState, Weights, save_state
 
@@ -55,7 +55,7 @@ class StateFile:
 
 
 def fit(
-    job: Job,
+    job: Job[Loaded],
     module: nn.Module,
     rows: Rows,
     *,
@@ -114,7 +114,7 @@ def fit(
         save_state(path, state, {f"module.{name}": value for name, value in module.state_dict().items()})
 
 
-def _schedule(job: Job, rows: Rows, seed: int) -> Schedule:
+def _schedule(job: Job[Loaded], rows: Rows, seed: int) -> Schedule:
     """Batches that divide into micro-batches, and each of those among the processes, without rest."""
     stage, parts = job.stage, job.stage.accumulate * distributed.size()
     if stage.batch_size % parts:
@@ -131,7 +131,7 @@ def _schedule(job: Job, rows: Rows, seed: int) -> Schedule:
     return Schedule(seed, job.name, stage.epochs, len(rows) // size, size)
 
 
-def prepare_weights(job: Job, module: nn.Module) -> Weights:
+def prepare_weights(job: Job[Loaded], module: nn.Module) -> Weights:
     """Everything that the stage changes, as it is before the first step; other parameters are frozen."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -141,6 +141,7 @@ def prepare_weights(job: Job, module: nn.Module) -> Weights:
     optimizer = torch.optim.AdamW(
         [{"params": parameters, "peak": rate, "lr": rate} for parameters, rate in job.groups],
         weight_decay=job.stage.weight_decay,
+        fused=True,  # one pass over the memory instead of ten: on a CPU a quarter of the time
     )
     ema = get_ema_multi_avg_fn(job.stage.ema_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(module, multi_avg_fn=ema)
@@ -148,7 +149,7 @@ def prepare_weights(job: Job, module: nn.Module) -> Weights:
     return Weights(module, average, optimizer, execution.scaler(job.stage.precision, device))
 
 
-def _end_epoch(job: Job, weights: Weights, state: RunState, seconds: float) -> None:
+def _end_epoch(job: Job[Loaded], weights: Weights, state: RunState, seconds: float) -> None:
     """Judge the average, note the epoch in the history, and keep the average if it is the best so far."""
     figures: dict[str, float] = {}
     learned = job.learned(weights.average.module)
@@ -176,11 +177,11 @@ def _end_epoch(job: Job, weights: Weights, state: RunState, seconds: float) -> N
         weights.best = {name: value.clone() for name, value in weights.average.module.state_dict().items()}
 
 
-def _has_lost_patience(job: Job, state: RunState) -> bool:
+def _has_lost_patience(job: Job[Loaded], state: RunState) -> bool:
     return bool(job.stage.patience) and state.epoch - state.best_epoch >= job.stage.patience
 
 
-def _watched(job: Job, figures: Mapping[str, float]) -> float:
+def _watched(job: Job[Loaded], figures: Mapping[str, float]) -> float:
     """The mean of the validation figures that `monitor` names: one, all of a part, or (empty) all."""
     name = job.stage.monitor
     found = [value for key, value in figures.items() if not name or key == name or key.startswith(f"{name}/")]
@@ -193,13 +194,15 @@ def _watched(job: Job, figures: Mapping[str, float]) -> float:
     return float(np.mean(found))
 
 
-def _tell_step(scalars: Scalars, job: Job, schedule: Schedule, state: RunState, weights: Weights) -> None:
+def _tell_step(scalars: Scalars, job: Job[Loaded], schedule: Schedule, state: RunState, weights: Weights) -> None:
     step = state.epoch * schedule.steps + state.step
     scalars(f"{job.name}/loss", state.losses[-1], step)
     scalars(f"{job.name}/learning_rate", weights.optimizer.param_groups[0]["lr"], step)
 
 
-def _tell_epoch(scalars: Scalars, progress: Progress, job: Job, schedule: Schedule, state: RunState) -> None:
+def _tell_epoch(
+    scalars: Scalars, progress: Progress, job: Job[Loaded], schedule: Schedule, state: RunState
+) -> None:
     entry = state.history[-1]
     known = ("stage", "epoch", "seconds", "loss", TASK_WEIGHTS)
     figures = {name: value for name, value in entry.items() if name not in known}

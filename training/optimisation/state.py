@@ -76,6 +76,9 @@ class Weights:
         for name, value in _part(tensors, "optimizer.").items():
             index, key = name.split(".", 1)
             slots.setdefault(int(index), {})[key] = value
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for number, own in slots.items():
+            own.update({key: _laid_out(value, parameters[number]) for key, value in own.items()})
         self.optimizer.load_state_dict(
             {"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]}
         )
@@ -121,6 +124,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """A moment with its parameter's strides, which a file does not keep: the fused optimiser goes by addresses."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
 
 
 def _sync(path: Path) -> None:

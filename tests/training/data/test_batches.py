@@ -9,9 +9,11 @@ from training.data.batches import BatchSource
 from training.data.image_cache import open_lower_cache
 from training.data.pairs import Pairs, label_numbers, label_vocabularies, load_pairs, prepare_pixels, prepare_texts
 from training.encode import encode_all, subset_mask, subsets
+from training.multitask import multitask_loss
+from training.plan import Plan
 from training.recipe import Augmentation
-from training.stages import Plan, Workbench, multitask_loss
 from training.trust import fit_trust
+from training.workbench import Workbench
 
 RECIPE = tiny_recipe()
 EXTRA = (

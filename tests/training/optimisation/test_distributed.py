@@ -121,6 +121,6 @@ def test_a_batch_that_does_not_divide_among_the_processes_is_refused(
     monkeypatch.setattr(distributed, "size", lambda: 3)
     layer = torch.nn.Linear(1, 1)
     stage = Stage(epochs=1, batch_size=8, accumulate=2)
-    job = Job("joint", stage, [], lambda *_: layer.weight.sum(), lambda _: {})
+    job = Job("joint", stage, [], lambda rows, _: rows, lambda _: layer.weight.sum(), lambda _: {})
     with pytest.raises(ConfigError, match=r"stages\.joint\.batch_size: 8 rows .* Make it a multiple of 6\."):
         fit(job, layer, np.arange(9), seed=0, state=RunState("f"), path=tmp_path / "s", progress=None)

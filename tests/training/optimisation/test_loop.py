@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.errors import ConfigError
 from tests.tiny import Recorder
-from training.optimisation import loop
+from training.optimisation import epoch, loop
 from training.optimisation.job import Job
 from training.optimisation.loop import fit
 from training.optimisation.state import RunState, load_module, read_state
@@ -18,6 +18,9 @@ from training.recipe import Stage
 
 ROWS = np.arange(20)
 TARGETS = torch.linspace(-1, 1, 20)
+
+
+Loaded = tuple[np.ndarray, Tensor]
 
 
 class Line(nn.Module):
@@ -29,10 +32,15 @@ class Line(nn.Module):
         self.layer, self.frozen = nn.Linear(1, 1), nn.Linear(1, 1)
         self.dropout = nn.Dropout(0.2)
 
-    def loss(self, rows: np.ndarray, generator: torch.Generator) -> Tensor:
-        noise = 0.1 * torch.randn(len(rows), 1, generator=generator)
-        found = self.layer(self.dropout(TARGETS[rows][:, None] + noise))
+    def loss(self, loaded: Loaded) -> Tensor:
+        rows, values_B1 = loaded
+        found = self.layer(self.dropout(values_B1))
         return (found[:, 0] - 3 * TARGETS[rows]).square().mean()
+
+
+def load(rows: np.ndarray, generator: torch.Generator) -> Loaded:
+    """Rows, and their numbers with noise."""
+    return rows, TARGETS[rows][:, None] + 0.1 * torch.randn(len(rows), 1, generator=generator)
 
 
 def job_of(
@@ -50,6 +58,7 @@ def job_of(
         "joint",
         stage,
         [([weight, module.layer.bias], 0.1)],
+        load,
         loss or module.loss,
         validate or (lambda average: {"weight": average.get_parameter("layer.weight").item()}),
     )
@@ -75,11 +84,11 @@ class Interrupting:
     def __init__(self, module: Line, calls: int) -> None:
         self.module, self.left = module, calls
 
-    def __call__(self, rows: np.ndarray, generator: torch.Generator) -> Tensor:
+    def __call__(self, loaded: Loaded) -> Tensor:
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
-        return self.module.loss(rows, generator)
+        return self.module.loss(loaded)
 
 
 @pytest.mark.parametrize("calls", [1, 5, 8, 11, 15])
@@ -123,9 +132,9 @@ def test_the_average_follows_the_weights_by_its_decay(tmp_path: Path) -> None:
     module = Line()
     seen: list[float] = []
 
-    def loss(rows: np.ndarray, generator: torch.Generator) -> Tensor:
+    def loss(loaded: Loaded) -> Tensor:
         seen.append(module.layer.weight.item())
-        return module.loss(rows, generator)
+        return module.loss(loaded)
 
     fit(
         job_of(module, epochs=1, loss=loss), module, ROWS[:10], seed=0, state=RunState("f"),
@@ -151,9 +160,9 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_every_epoch_takes_whole_batches_of_different_rows_in_another_order(tmp_path: Path) -> None:
     module, seen = Line(), []
 
-    def loss(rows: np.ndarray, generator: torch.Generator) -> Tensor:
-        seen.append(rows.tolist())
-        return module.loss(rows, generator)
+    def loss(loaded: Loaded) -> Tensor:
+        seen.append(loaded[0].tolist())
+        return module.loss(loaded)
 
     run(tmp_path / "state", module, RunState("f"), epochs=2, loss=loss)
     first, second = np.concatenate(seen[:4]).tolist(), np.concatenate(seen[4:]).tolist()
@@ -164,9 +173,9 @@ def test_every_epoch_takes_whole_batches_of_different_rows_in_another_order(tmp_
 def test_fewer_rows_than_a_batch_are_one_batch(tmp_path: Path) -> None:
     module, sizes = Line(), []
 
-    def loss(rows: np.ndarray, generator: torch.Generator) -> Tensor:
-        sizes.append(len(rows))
-        return module.loss(rows, generator)
+    def loss(loaded: Loaded) -> Tensor:
+        sizes.append(len(loaded[0]))
+        return module.loss(loaded)
 
     fit(
         job_of(module, epochs=1, loss=loss), module, ROWS[:3], seed=0, state=RunState("f"),
@@ -184,8 +193,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(tmp_path: Path) -
 def test_a_batch_with_nothing_to_learn_from_is_passed_over(tmp_path: Path) -> None:
     module = Line()
 
-    def loss(rows: np.ndarray, generator: torch.Generator) -> Tensor:
-        return torch.zeros(()) if 0 in rows else module.loss(rows, generator)
+    def loss(loaded: Loaded) -> Tensor:
+        return torch.zeros(()) if 0 in loaded[0] else module.loss(loaded)
 
     assert len(run(tmp_path / "state", module, RunState("f"), loss=loss).history) == 4
 
@@ -249,13 +258,23 @@ def test_a_figure_that_is_not_there_cannot_be_watched(tmp_path: Path, monitor: s
         run(tmp_path / "s", Line(), RunState("f"), patience=1, monitor=monitor, validate=validate)
 
 
+def test_loading_ahead_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two micro-batches a step draw their noise from one generator, in turn.
+    ahead, behind = Line(), Line()
+    expected = curve(run(tmp_path / "a", ahead, RunState("f"), batch_size=10, accumulate=2))
+    monkeypatch.setattr(epoch, "prefetched", lambda makers: (make() for make in makers))
+    assert curve(run(tmp_path / "b", behind, RunState("f"), batch_size=10, accumulate=2)) == expected
+    assert torch.equal(ahead.layer.weight, behind.layer.weight)
+
+
 def test_micro_batches_give_the_same_weights_as_the_whole_batch(tmp_path: Path) -> None:
     results = []
     for accumulate in (1, 5):
         module = Line()
         module.dropout.p = 0.0
 
-        def loss(rows: np.ndarray, _generator: torch.Generator, module: Line = module) -> Tensor:
+        def loss(loaded: Loaded, module: Line = module) -> Tensor:
+            rows, _ = loaded
             return (module.layer(TARGETS[rows][:, None])[:, 0] - 3 * TARGETS[rows]).square().mean()
 
         state = run(tmp_path / "s", module, RunState("f"), loss=loss, batch_size=10, accumulate=accumulate)

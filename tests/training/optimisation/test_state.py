@@ -33,6 +33,28 @@ def test_what_is_read_is_what_was_saved(tmp_path: Path) -> None:
         assert torch.equal(value, other.tensors()[name]), name
 
 
+def test_a_convolution_whose_channels_come_last_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    inputs, made = torch.rand(2, 3, 5, 5), []
+    for _ in range(2):
+        torch.manual_seed(0)
+        layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+        made.append(Weights(layer, AveragedModel(layer), optimizer, torch.amp.GradScaler("cpu", enabled=False)))
+    unbroken, resumed = made
+
+    def step(weights: Weights) -> None:
+        weights.optimizer.zero_grad()
+        weights.module(inputs).square().sum().backward()
+        weights.optimizer.step()
+
+    step(unbroken)
+    save_state(tmp_path / "state", RunState("f"), unbroken.tensors())
+    resumed.load(tmp_path / "state")
+    for weights in made:
+        step(weights)
+    assert torch.equal(unbroken.module.get_parameter("weight"), resumed.module.get_parameter("weight"))
+
+
 def test_a_stage_is_entered_with_nothing_of_the_last(tmp_path: Path) -> None:
     state = RunState("f", ["image"], "joint", 2, 3, [0.1], 0.5, 1, {"scale": 4.0}, [{"loss": 0.2}])
     state.enter("text")

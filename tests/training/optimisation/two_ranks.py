@@ -29,7 +29,7 @@ class Pair(nn.Module):
         # Only the first half has labels and only the second half a right side, so the shares are unlike.
         self.labels_B1 = torch.tensor([0, 1, 1, -1, -1, -1, -1, -1])[:, None]
 
-    def loss(self, rows: np.ndarray, _generator: torch.Generator) -> Tensor:
+    def loss(self, rows: np.ndarray) -> Tensor:
         own = distributed.share(rows)
         left_n4 = nn.functional.normalize(self.left(self.left_B5[own]))
         right_n4 = torch.zeros(len(own), 4)
@@ -46,7 +46,7 @@ def gradients() -> dict[str, Tensor]:
     """The loss of the whole batch, and the gradient that it leaves in this process, by parameter."""
     pair = Pair()
     parallel = distributed.parallel(pair, pair.loss)
-    loss = parallel(ROWS, torch.Generator())
+    loss = parallel(ROWS)
     loss.backward()
     return {"loss": loss.detach()} | {
         name: value.grad for name, value in pair.named_parameters() if value.grad is not None

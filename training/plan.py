@@ -1,0 +1,51 @@
+"""What every stage of a training works on: the parts to train, the data and the recipe.
+
+# C classes"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.nets.heads import HeadOutputs
+from training.data.batches import BatchSource, EncoderInputs
+from training.data.pairs import Rows
+from training.data.truth import Truth
+from training.objective import head_losses
+from training.optimisation import distributed
+from training.optimisation.loop import Progress
+from training.recipe import Recipe
+from training.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What every stage needs: the parts to train, the data, and the recipe.
+
+    scratch: a folder for what is too large for memory; None is the system's own.
+    balance: head → weights (C,) of its labels; see `class_balance`.
+    """
+
+    bench: Workbench
+    source: BatchSource
+    recipe: Recipe
+    unknown_id: int
+    progress: Progress
+    scratch: Path | None = None
+    balance: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def augmented(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
+        """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
+        own = distributed.own_generator(generator)
+        return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
+
+    def head_loss(self, name: str, found: HeadOutputs, truth: Truth) -> Tensor:
+        """The weighted sum over heads, those of one encoder alone or SHARED; 0 where no row has a cell."""
+        objective = self.recipe.objective
+        losses = head_losses(
+            self.bench.network.config, found, truth, smoothing=objective.label_smoothing, balance=self.balance
+        )
+        total: Tensor = self.bench.tasks[name](losses, objective.heads)
+        return total
