@@ -77,7 +77,8 @@ async def read_body(
         async with asyncio.timeout(timeout_seconds):
             rest = await _feed(parser, request, max_bytes)
     except TimeoutError:
-        raise SlowBodyError(f"The body did not arrive within {round(timeout_seconds, 1):g} s. Send it faster.") from None
+        limit = f"{round(timeout_seconds, 1):g} s"
+        raise SlowBodyError(f"The body did not arrive within {limit}. Send it faster.") from None
     return end() if len(rest) <= _SMALL_BYTES else await asyncio.to_thread(end)
 
 
