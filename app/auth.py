@@ -17,7 +17,16 @@ from app.errors import UnauthorizedError, problem_response
 from app.keys import Keys
 
 _OPEN = "/health/"
-_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDING = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-real-ip",
+    "x-client-ip",
+    "via",
+)
 _REMEDY = "Send Authorization: Bearer <key>, or X-API-Key: <key>."
 
 
@@ -52,10 +61,12 @@ def from_this_machine(connection: HTTPConnection) -> bool:
     headers = connection.headers
     if connection.client is None or not is_loopback(connection.client.host):
         return False
-    if any(name in headers for name in _FORWARDING):
+    # A proxy that adds no header speaks HTTP/1.0 by nginx's defaults, where programs of this machine do not.
+    if connection.scope.get("http_version") == "1.0" or any(name in headers for name in _FORWARDING):
         return False
     host = headers.get("host", "")
-    return is_loopback(_hostname(f"//{host}")) and urlsplit(headers.get("origin", f"//{host}")).netloc == host
+    origin = headers.get("origin")
+    return is_loopback(_hostname(host)) and (origin is None or origin.partition("://")[2] == host)
 
 
 def is_loopback(host: str) -> bool:
@@ -66,9 +77,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _hostname(url: str) -> str:
+def _hostname(host: str) -> str:
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 
@@ -106,8 +117,10 @@ def check_write(context: Context) -> None:
     Raises:
         UnauthorizedError: otherwise.
     """
-    if context.settings.require_key == "writes" and not from_this_machine(context.request):
-        authenticate(context.request, context.settings.keys)
+    settings = context.settings
+    proxied = bool(settings.root_path or settings.forwarded_allow_ips)  # then nobody comes to us directly
+    if settings.require_key == "writes" and (proxied or not from_this_machine(context.request)):
+        authenticate(context.request, settings.keys)
 
 
 WriteKey = Depends(_key_to_write)

@@ -7,11 +7,11 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Generic
 
+from app.batch_limits import Limits, Shrunk
 from app.fair_queue import FairQueue
 from app.jobs import In, Job, Out, Run, settle_all
 from app.pace import Pace
@@ -19,20 +19,6 @@ from app.refusals import ClosedError, QueueFullError, StuckError
 
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS = 5  # for a batch that runs; a worker that hangs must not keep the process from ending
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one batch may be.
-
-    items: at most.
-    cost: at most, by kind of cost (say, pixels and tokens); an item that costs more than that goes alone.
-    wait_seconds: how long the first item of a batch waits for others, where the rate of arrivals promises some.
-    """
-
-    items: int
-    cost: tuple[int, ...] = ()
-    wait_seconds: float = 0.0
 
 
 class Batcher(Generic[In, Out]):
@@ -80,6 +66,8 @@ class Batcher(Generic[In, Out]):
         self._changed = threading.Condition()
         self._num_idle = 0
         self._num_stuck = 0
+        self._num_missing = 0  # workers that were given up and not yet replaced
+        self._shrunk = Shrunk(limits.items)
         self._closed = True
         self._pace = Pace()
         self._loop: asyncio.AbstractEventLoop
@@ -116,11 +104,14 @@ class Batcher(Generic[In, Out]):
             if len(self._waiting) >= self._max_queue_items:
                 self._drop_dead()
             if len(self._waiting) >= self._max_queue_items:
-                raise QueueFullError(self.wait_seconds(len(self._waiting)))
+                raise QueueFullError(self.turn_seconds(len(self._waiting)))
             self._pace.arrived(job.arrived)
             self._waiting.push(job, flow or job)
             self._changed.notify()
-        return await job.future
+        try:
+            return await job.future
+        finally:
+            del job  # else an exception's traceback holds this frame, and the frame the exception and the item
 
     async def close(self) -> None:
         """Refuse new items, fail those that still wait, and let running batches end, unless they hang."""
@@ -131,7 +122,7 @@ class Batcher(Generic[In, Out]):
         for job in left:
             job.settle(ClosedError())
         end = perf_counter() + _JOIN_SECONDS
-        for thread in self._threads:
+        for thread in list(self._threads):
             await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
 
     def num_waiting(self) -> int:
@@ -139,26 +130,30 @@ class Batcher(Generic[In, Out]):
         return len(self._waiting)
 
     def num_running(self) -> int:
-        """Items in the workers' hands."""
+        """Items in the workers' hands that somebody still waits for."""
         with self._changed:
-            return sum(len(run.jobs) for run in self._running)
+            return sum(not job.future.done() for run in self._running for job in run.jobs)
 
-    def wait_seconds(self, num_waiting: int) -> float:
+    def turn_seconds(self, num_ahead: int) -> float:
         """How long an item behind so many would wait for its turn, by the measured rate."""
-        return self._pace.wait_seconds(num_waiting, self._num_workers)
+        return self._pace.turn_seconds(num_ahead, self._num_workers)
+
+    def max_items(self) -> int:
+        """Items that a batch may have now: fewer for a while after one found no memory."""
+        return self._shrunk.items
 
     def num_stuck(self) -> int:
         """Threads that were given up and still hang."""
         return self._num_stuck
 
-    def replace_stuck(self, limit_seconds: float) -> int:
+    def replace_stuck(self, limit_seconds: float) -> list[In]:
         """Give up every batch that has run for longer than the limit, and start a worker for each.
 
         A batch of several is tried again, each item alone: one of them hung, and the others need not wait with it.
         An item that hung alone fails with StuckError. Called within the event loop.
 
         Returns:
-            How many were given up.
+            The first item of each batch that was given up.
         """
         with self._changed:
             stuck = [run for run in self._running if perf_counter() - run.started > limit_seconds]
@@ -166,6 +161,7 @@ class Batcher(Generic[In, Out]):
                 run.given_up = True
                 self._running.discard(run)
                 self._num_stuck += 1
+                self._num_missing += 1
                 for job in reversed(run.jobs if len(run.jobs) > 1 else []):
                     job.alone = True
                     self._waiting.push_first(job)
@@ -174,9 +170,10 @@ class Batcher(Generic[In, Out]):
             _LOG.error("%s: a batch of %d did not end in %.1f s", self._name, len(run.jobs), limit_seconds)
             if len(run.jobs) == 1:
                 run.jobs[0].settle(StuckError(limit_seconds))
-            if not self._closed:
-                self._start_worker()
-        return len(stuck)
+        while self._num_missing and not self._closed:
+            self._start_worker()
+            self._num_missing -= 1
+        return [run.jobs[0].item for run in stuck]
 
     def _start_worker(self) -> None:
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
@@ -208,7 +205,7 @@ class Batcher(Generic[In, Out]):
         if run is None:
             return False
         self.on_batch(len(run.jobs))
-        results = self._results([job.item for job in run.jobs])
+        results = self._results(run, [job.item for job in run.jobs])
         with self._changed:
             if run.given_up:
                 self._num_stuck -= 1
@@ -249,12 +246,14 @@ class Batcher(Generic[In, Out]):
 
     def _pause(self) -> float:
         """Seconds that the first of those that wait may still wait for a fuller batch."""
-        missing = self._limits.items - len(self._waiting)
-        patience = self._pace.patience_seconds(missing, self._limits.wait_seconds)
+        missing = self._shrunk.items - len(self._waiting)
+        patience = self._pace.patience_seconds(missing, self._limits.linger_seconds)
         return self._waiting.peek().arrived + patience - perf_counter()
 
     def _next_jobs(self) -> list[Job[In, Out]]:
-        share = min(self._limits.items, math.ceil(len(self._waiting) / self._num_idle))
+        # Whoever lingers for a full batch wants it whole.
+        fair = math.ceil(len(self._waiting) / (1 if self._limits.linger_seconds else self._num_idle))
+        share = min(self._shrunk.items, fair)
         jobs: list[Job[In, Out]] = []
         total = (0,) * len(self._limits.cost)
         while self._waiting and len(jobs) < share:
@@ -269,20 +268,26 @@ class Batcher(Generic[In, Out]):
             jobs.append(self._waiting.pop())
         return jobs
 
-    def _results(self, items: list[In]) -> Sequence[Out | Exception]:
+    def _results(self, run: Run[In, Out], items: list[In]) -> Sequence[Out | Exception]:
         try:
             results = self._run(items)
             if len(results) != len(items):
                 raise RuntimeError(f"{len(results)} results for {len(items)} items")
-        except Exception as error:  # it belongs to the futures
-            if len(items) == 1:
-                return [error]
+        except BaseException as error:  # a library in Rust panics with one that is no Exception
+            # It belongs to the futures, and a batch that was given up belongs to nobody.
+            if len(items) == 1 or run.given_up:
+                return [error if isinstance(error, Exception) else RuntimeError(repr(error))] * len(items)
             half = len(items) // 2
             if isinstance(error, MemoryError):
-                _LOG.warning("%s: no memory for %d items at once; from now on %d", self._name, len(items), half)
-                self._limits = replace(self._limits, items=min(half, self._limits.items))
-            return [*self._results(items[:half]), *self._results(items[half:])]
-        return results
+                _LOG.warning("%s: no memory for %d items at once; for a while %d", self._name, len(items), half)
+                self._shrunk.to(half)
+        else:
+            self._shrunk.went_well()
+            return results
+        run.started = perf_counter()  # each half has the whole time
+        first = self._results(run, items[:half])
+        run.started = perf_counter()
+        return [*first, *self._results(run, items[half:])]
 
 
 def _ignore(*_: object) -> None:

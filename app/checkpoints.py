@@ -77,5 +77,5 @@ class Checkpoints:
     def state(self, name: str, version: int) -> Hashable:
         """Name, size and time of every file: a version that is being copied here grows after its config.json."""
         folder = self._settings.checkpoints / name / str(version)
-        files = [(path.relative_to(folder).as_posix(), path.stat()) for path in folder.rglob("*")]
+        files = [(path.relative_to(folder).as_posix(), path.lstat()) for path in folder.rglob("*")]
         return frozenset((relative, found.st_size, found.st_mtime_ns) for relative, found in files)

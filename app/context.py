@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from app.body import FORM, IMAGE, JSON, read_body
+from app.call import Call
 from app.fields import RawFields
 from app.metrics import Metrics
-from app.pipeline import Call
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
@@ -38,9 +38,15 @@ class Context:
     async def payload(
         self, check: Callable[[RawFields, Settings], T], accepts: tuple[str, ...] = (JSON, FORM, IMAGE)
     ) -> T:
-        """Read the body and check its fields; raises as `read_body` and `check` do."""
+        """Read the body and check its fields; raises as `read_body` and `check` do.
+
+        Raises:
+            TimeoutError: the request's time is over.
+        """
         start = perf_counter()
-        settings = self.settings
+        settings, remaining_seconds = self.settings, self.call.remaining_seconds()
+        if remaining_seconds <= 0:
+            raise TimeoutError
         payload = await read_body(
             self.request,
             lambda fields: check(fields, settings),
@@ -48,7 +54,7 @@ class Context:
             max_bytes=settings.max_body_bytes,
             spool_bytes=settings.spool_bytes,
             max_json_values=settings.max_json_values,
-            timeout_seconds=max(0.0, self.call.remaining_seconds()),
+            timeout_seconds=remaining_seconds,
         )
         self._trace.timings.record("read", perf_counter() - start)
         return payload

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.refusals import ClosedError, QueueFullError, StuckError
+from app.refusals import ClosedError, ConflictError, NotFoundError, QueueFullError, StuckError
 from app.upload import NoRoomError
 from models.errors import EngineMemoryError, InputError, TooLargeError, UnsupportedMediaError
 from retrieval.errors import QueryError
@@ -25,14 +25,6 @@ _LOG = logging.getLogger(__name__)
 
 class MalformedError(Exception):
     """The body is not what its content type says: broken JSON, a cut-off form."""
-
-
-class NotFoundError(Exception):
-    """No such model, version, gallery or item. The message names those that there are."""
-
-
-class ConflictError(Exception):
-    """What is asked for does not go with what is there: a broken version, the last one of the default model."""
 
 
 class NotReadyError(Exception):

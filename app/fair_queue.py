@@ -1,7 +1,7 @@
 """A queue in which a crowd from one request does not make the next request wait. Knows no threads."""
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,12 +17,6 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._num_items
-
-    def __iter__(self) -> Iterator[T]:
-        """Every item, in no promised order."""
-        yield from self._first
-        for items in self._flows.values():
-            yield from items
 
     def push(self, item: T, flow: Hashable) -> None:
         """Append to a flow; a new flow's turn comes last."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from time import perf_counter
 
 from app.checkpoints import Source
-from app.errors import ConflictError, NotFoundError
 from app.memory import give_back, trim
 from app.own_threads import OwnThreads
+from app.refusals import ConflictError, NotFoundError
 from app.registry import Registry
 from app.served import Model
 from models.errors import IntermodalError

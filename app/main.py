@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse
 
 from app import __version__
 from app.auth import KeyMiddleware
+from app.context import TIMEOUT_HEADER
 from app.errors import add_error_handlers
 from app.intake import IntakeMiddleware
 from app.loading import load_service
@@ -75,7 +76,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=split(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", TIMEOUT_HEADER],
             expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
         )
     app.add_middleware(TelemetryMiddleware, metrics=app.state.metrics, root_path=settings.root_path)

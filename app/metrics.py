@@ -88,7 +88,7 @@ class Metrics:
             queue.on_expiry = self._expired.labels(name).inc
             self._stuck.labels(name).set_function(queue.num_stuck)
         service.pipeline.queues["forward"].on_batch = self._batch.observe
-        service.pipeline.on_refusal = self._shed.inc
+        service.pipeline.door.on_refusal = self._shed.inc
         service.pipeline.on_answer = self._answered
         self._draining.set_function(lambda: float(service.draining))
         service.lifecycle.on_load = lambda name, outcome: self._loads.labels(name, outcome).inc()

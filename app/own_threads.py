@@ -47,8 +47,8 @@ class OwnThreads:
     def _work(self, work: Callable[[], T], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> None:
         try:
             settle = _result(future, work())
-        except Exception as error:  # it belongs to the future
-            settle = _error(future, error)
+        except BaseException as error:  # it belongs to the future; a library in Rust panics with no Exception
+            settle = _error(future, error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._running.discard(threading.current_thread())
         with suppress(RuntimeError):  # the loop ended meanwhile
             loop.call_soon_threadsafe(settle)

@@ -25,9 +25,9 @@ class Pace:
         per_item = seconds / num_items
         self._seconds_per_item = _blend(self._seconds_per_item, per_item) if self._seconds_per_item else per_item
 
-    def wait_seconds(self, num_waiting: int, num_workers: int) -> float:
-        """How long an item that came now would wait for its turn; 0 before anything was measured."""
-        return self._seconds_per_item * num_waiting / num_workers
+    def turn_seconds(self, num_ahead: int, num_workers: int) -> float:
+        """How long an item behind so many waits for its turn; 0 before anything was measured."""
+        return self._seconds_per_item * num_ahead / num_workers
 
     def patience_seconds(self, missing: int, limit_seconds: float) -> float:
         """How long to wait until `missing` more should have come; not at all where the next comes too late."""

@@ -4,11 +4,11 @@ A version that is refused is told of once, and tried again when its files have c
 
 import asyncio
 import logging
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 
 from app.checkpoints import Source
-from app.errors import ConflictError, NotFoundError
 from app.lifecycle import Lifecycle
+from app.refusals import ConflictError, NotFoundError
 from app.registry import Registry
 
 _LOG = logging.getLogger(__name__)
@@ -47,9 +47,14 @@ class Poller:
         """Look once. Newer is what exceeds every version ever served, so that going back to an older one lasts."""
         found = await asyncio.to_thread(self._source.versions)
         for name, versions in found.items():
-            newest = self._registry.newest(name)
-            if not self._follows(name, newest):
-                continue
+            try:
+                await self._look(name, versions)
+            except Exception:  # a file may go while it is looked at; the other models are looked at all the same
+                _LOG.exception("looking for newer versions of model %s failed", name)
+
+    async def _look(self, name: str, versions: Sequence[int]) -> None:
+        newest = self._registry.newest(name)
+        if self._follows(name, newest):
             for version in sorted(versions, reverse=True):
                 if version <= (newest or 0) or await self._load(name, version):
                     break

@@ -1,4 +1,4 @@
-"""Why an item was not worked on, or not to its end."""
+"""Why something asked for is not done: by whoever does the work, in words that HTTP is translated from."""
 
 import math
 
@@ -27,3 +27,11 @@ class StuckError(Exception):
 
     def __init__(self, limit_seconds: float) -> None:
         super().__init__(f"The work on this input did not end in {limit_seconds:g} s, and was given up.")
+
+
+class NotFoundError(Exception):
+    """No such model, version, gallery or item. The message names those that there are."""
+
+
+class ConflictError(Exception):
+    """What is asked for does not go with what is there: a broken version, the last one of the default model."""

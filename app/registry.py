@@ -6,7 +6,7 @@ Knows neither disk nor engine."""
 
 from collections.abc import Iterable, Sequence
 
-from app.errors import ConflictError, NotFoundError
+from app.refusals import ConflictError, NotFoundError
 from app.served import Model
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from app.errors import NotFoundError
 from app.payload import Inputs
+from app.refusals import NotFoundError
 from app.upload import Upload
 from models.decode import decode_image
 from models.image_guards import ImageLimits
@@ -41,6 +41,11 @@ class Model:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that it knows."""
         return self.predictor.modalities
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its network runs on the CPU, and not on a card."""
+        return self.predictor.engine.device == "cpu"
 
     def decode(self, inputs: Inputs, limits: ImageLimits) -> Sample:
         """Decode the inputs' files. Raises as `decode_image` does."""

@@ -5,14 +5,14 @@ Knows nothing of HTTP."""
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from time import perf_counter
+from functools import partial
 
+from app.call import Call
 from app.checkpoints import Checkpoints, Source
 from app.lifecycle import Lifecycle
 from app.payload import Inputs, PredictRequest, Search, SearchRequest
-from app.pipeline import Call, Pipeline
+from app.pipeline import Pipeline
 from app.poller import Poller
-from app.refusals import QueueFullError
 from app.registry import Registry
 from app.remote import Fetcher
 from app.served import Answer, Model
@@ -21,8 +21,6 @@ from models.config import MODALITIES
 from models.errors import InputError
 from retrieval.errors import QueryError
 from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
-
-_WORKERS_ON_A_CARD = 2  # one collates while the other's batch is computed; each holds memory of the card
 
 
 class Service:
@@ -47,7 +45,7 @@ class Service:
         self._fetcher = fetcher or Fetcher(settings)
         self.started = False
         self.draining = False
-        self.pipeline = Pipeline(settings, _num_workers(models, settings))
+        self.pipeline = Pipeline(settings, settings.workers(on_cpu=all(model.on_cpu for model in models)))
         self.source = source or Checkpoints(settings)
         fixed = [(name, version) for name, version in settings.wanted_models if version is not None]
         self.registry = Registry(models, kept=fixed)
@@ -88,21 +86,22 @@ class Service:
         await asyncio.gather(self.lifecycle.close(), self.pipeline.close())
 
     async def ready(self) -> bool:
-        """Whether requests should come here. After a failure of the engine, one more inference decides.
+        """Whether requests should come here. After a failure of an engine, one more inference of it decides.
 
         And models that do not answer are read anew, in the background.
         """
-        if self.started and not self.draining and self.pipeline.engine_failed:
+        if not self.started or self.draining:
+            return False
+        failed = [model for model in self.models if (model.name, model.version) in self.pipeline.failed]
+        if failed:
             self.lifecycle.recover_soon()
-        if self.pipeline.engine_failed and not self.draining:
+        for model in failed:
             try:
                 async with asyncio.timeout(self.settings.stuck_seconds):
-                    await self.pipeline.warm_up(self.models[0])
-            except QueueFullError:
-                pass
+                    await self.pipeline.warm_up(model)
             except Exception:  # any reason is reason enough
                 return False
-        return self.started and not (self.draining or self.pipeline.engine_failed)
+        return True
 
     def model(self, name: str | None = None, version: str | None = None) -> Model:
         """See `Registry.get`."""
@@ -134,8 +133,7 @@ class Service:
         if request.inputs is not None:
             matches = (await self._answer(model, request.inputs, request.search, call)).matches
         else:
-            matches, seconds = await asyncio.to_thread(_search_by_vector, gallery, request)
-            call.record("search", seconds)
+            matches = await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
         return [match for match in matches if match.score >= request.min_score]
 
     async def _answer(
@@ -150,12 +148,6 @@ class Service:
         return await self.pipeline.run(model, inputs, search, call)
 
 
-def _num_workers(models: Sequence[Model], settings: Settings) -> int:
-    if not settings.num_workers and any(model.predictor.engine.device != "cpu" for model in models):
-        return _WORKERS_ON_A_CARD
-    return settings.workers
-
-
 def _check_known(model: Model, inputs: Inputs, search: Search | None) -> None:
     for name in ("image", "text"):
         if getattr(inputs, name) is not None and name not in model.modalities:
@@ -167,9 +159,8 @@ def _check_known(model: Model, inputs: Inputs, search: Search | None) -> None:
         raise QueryError("target", f"no vectors named {search.target[:60]!r}. There are: {', '.join(targets)}.")
 
 
-def _search_by_vector(gallery: Gallery, request: SearchRequest) -> tuple[Sequence[Match], float]:
-    """Neighbours of a vector, or of an item, which is not its own; and the seconds it took."""
-    start = perf_counter()
+def _search_by_vector(gallery: Gallery, request: SearchRequest) -> Sequence[Match]:
+    """Neighbours of a vector, or of an item, which is not its own."""
     search, query_E = request.search, request.vector
     if request.like is not None:
         query_E = gallery.vector(request.like, search.target)
@@ -180,8 +171,7 @@ def _search_by_vector(gallery: Gallery, request: SearchRequest) -> tuple[Sequenc
         search = replace(search, where=_other_than(request.like, search.where))
     if query_E is None:
         raise ValueError("a search needs a vector or an item")
-    matches = gallery.search(query_E, target=search.target, top_k=search.top_k, where=search.where)
-    return matches, perf_counter() - start
+    return gallery.search(query_E, target=search.target, top_k=search.top_k, where=search.where)
 
 
 def _other_than(item_id: str, where: Predicate | None) -> Predicate:

@@ -25,6 +25,7 @@ PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"
 MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
 ORIGIN_PATTERN = r"https?://[^\s,/*]+"
+WORKERS_ON_A_CARD = 2
 _LOG = logging.getLogger(__name__)
 
 
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
         "auto", description="What computes: onnx on a CPU, torch on a GPU; auto chooses."
     )
     compile: bool = Field(
-        False, description="Compile the image encoder on a GPU, beside the traffic; takes minutes."
+        False, description="Compile the torch engine's image encoder, beside the traffic; takes minutes."
     )
     num_workers: int = Field(
         0, ge=0, le=256, description="Inference threads; 0 is one for each core, or two on a GPU."
@@ -99,7 +100,9 @@ class Settings(BaseSettings):
         description="Time a batch waits to be fuller, where arrivals promise it. For GPUs.",
     )
     engine_timeout_seconds: float = Field(
-        10.0, gt=0, description="Time for one forward pass, before its worker is given up and replaced."
+        10.0,
+        gt=0,
+        description="Time for a forward pass, before its worker is given up; for decoding and a search too.",
     )
     max_connections: int = Field(1000, ge=1, description="Connections open at once; one more is refused (503).")
     max_queue_items: int = Field(256, ge=1, description="Items that may wait before requests are refused (429).")
@@ -203,12 +206,16 @@ class Settings(BaseSettings):
 
     @property
     def stuck_seconds(self) -> float:
-        """How long a forward pass may take: nobody waits for it beyond a request's own time."""
+        """How long decoding, a forward pass or a search may take: nobody waits beyond a request's own time."""
         return min(self.engine_timeout_seconds, self.request_timeout_seconds)
 
-    @property
-    def workers(self) -> int:
-        """Inference threads, so that workers times threads do not exceed the cores by default."""
+    def workers(self, *, on_cpu: bool = True) -> int:
+        """Inference threads: on a CPU, so that workers times threads do not exceed the cores by default.
+
+        On a card two: one collates while the other's batch is computed, and each holds memory of the card.
+        """
+        if not on_cpu:
+            return self.num_workers or WORKERS_ON_A_CARD
         return self.num_workers or max(1, usable_cores() // self.num_threads)
 
 

@@ -57,12 +57,12 @@ def check_variables(settings: Settings, environment: Mapping[str, str]) -> Check
 
 def check_cores(settings: Settings) -> Check:
     """Not more threads than cores. Workers are counted from the settings, which the doctor may better."""
-    cores, threads = usable_cores(), settings.workers * settings.num_threads
+    cores, threads = usable_cores(), settings.workers() * settings.num_threads
     found = f"{cores} of {os.cpu_count()} usable; load {os.getloadavg()[0]:.1f}"
     if settings.num_workers and threads > cores:
         return Check(
             "cores",
-            f"{found}; {settings.workers} workers of {settings.num_threads} threads",
+            f"{found}; {settings.workers()} workers of {settings.num_threads} threads",
             "More threads than cores make every request slower. Lower INTERMODAL_NUM_WORKERS or "
             "INTERMODAL_NUM_THREADS, or leave both to this command.",
         )

@@ -8,7 +8,7 @@ from typing import Protocol
 from app.cores import usable_cores
 from app.doctor import rounds
 from app.doctor.choice import BatchChoice, Choice, Pair, choose_pair, choose_size, choose_wait_ms
-from app.settings import Settings
+from app.settings import WORKERS_ON_A_CARD, Settings
 
 
 class Bench(rounds.Bench, Protocol):
@@ -50,10 +50,10 @@ def tune(bench: Bench, *, accelerator: bool, progress: rounds.Progress, cores: i
         progress: takes a line before each figure.
         cores: that may be used; by default those that there are.
     """
-    default = Pair(1, cores or usable_cores())
-    pairs = rounds.measure_pairs(
-        bench, rounds.pairs_for(default.workers, accelerator=accelerator), default, progress
-    )
+    cores = cores or usable_cores()
+    default = Pair(1, WORKERS_ON_A_CARD if accelerator else cores)
+    candidates = list(dict.fromkeys([*rounds.pairs_for(cores, accelerator=accelerator), default]))
+    pairs = rounds.measure_pairs(bench, candidates, default, progress)
     choice = choose_pair(pairs.rates, pairs.seconds_alone, default)
     batches = {}
     for kind in bench.kinds:

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from app.context import Context, ContextDep
-from app.errors import NotFoundError
 from app.openapi import JPEG_RESPONSES, SEARCH
 from app.payload import read_search
+from app.refusals import NotFoundError
 from app.schemas.galleries import ItemPage, ItemResponse, MatchResponse, SearchResponse
 from retrieval.gallery import Item
 
@@ -65,6 +65,7 @@ async def get_item(item_id: str, context: ContextDep) -> ItemResponse:
 async def search(context: ContextDep) -> SearchResponse:
     """Find the items that are nearest to an image, a text, both, a vector, or another item."""
     model = context.model
+    context.admit()
     request = await context.payload(read_search)
     async with context.while_connected():
         matches = await context.service.search(model, request, context.call)

@@ -1,11 +1,13 @@
 """POST /predict, for the default model, a named one, or one version of it; and many items at once."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
 from app.body import JSON
+from app.call import Call
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.openapi import BATCH, PREDICT
@@ -39,23 +41,24 @@ async def predict_batch(context: ContextDep) -> BatchResponse:
     """Predict many items; each succeeds or fails for itself."""
     context.admit()
     requests = await context.payload(read_batch, accepts=(JSON,))
-    # A batch keeps the workers busy without filling the queue for everybody else.
-    settings = context.service.settings
-    gate = asyncio.Semaphore(
-        max(1, min(2 * settings.workers * settings.max_batch_items, settings.max_queue_items // 2))
-    )
+    # A batch keeps the workers busy without filling the queue for everybody else; let in, it is let in whole.
+    pipeline, settings = context.service.pipeline, context.service.settings
+    busy = 2 * pipeline.num_workers * settings.max_batch_items
+    gate = asyncio.Semaphore(max(1, min(busy, settings.max_queue_items // 4)))
+    call = replace(context.call, admitted=True)
     async with context.while_connected():
-        return BatchResponse(results=await asyncio.gather(*(_one(context, request, gate) for request in requests)))
+        answers = await asyncio.gather(*(_one(context, request, call, gate) for request in requests))
+    return BatchResponse(results=answers)
 
 
 async def _one(
-    context: Context, request: PredictRequest | Exception, gate: asyncio.Semaphore
+    context: Context, request: PredictRequest | Exception, call: Call, gate: asyncio.Semaphore
 ) -> BatchSuccess | BatchFailure:
     try:
         if isinstance(request, Exception):
             raise request
-        async with gate:
-            answer = await context.service.predict(context.model, request, context.call)
+        async with asyncio.timeout(call.timeout_seconds()), gate, context.service.pipeline.room_for_batches:
+            answer = await context.service.predict(context.model, request, call)
         return BatchSuccess.of(
             answer,
             num_labels=request.num_labels,

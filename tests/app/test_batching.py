@@ -1,13 +1,16 @@
 """The batcher: every future is settled, once, with what belongs to it."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from app.batching import Batcher, Limits
+from app.batch_limits import Limits
+from app.batching import Batcher
 from app.refusals import ClosedError, QueueFullError, StuckError
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +40,7 @@ def start(
     workers: int = 1,
     batch: int = 4,
     queue: int = 100,
-    wait_seconds: float = 0.0,
+    linger_seconds: float = 0.0,
     cost: tuple[int, ...] = (),
 ) -> Batcher[int, int]:
     """An item costs itself, in the first kind, where there is one."""
@@ -45,7 +48,7 @@ def start(
         run,
         name="test",
         num_workers=workers,
-        limits=Limits(batch, cost, wait_seconds),
+        limits=Limits(batch, cost, linger_seconds),
         max_queue_items=queue,
         cost=lambda item: (item, 1)[: len(cost)],
     )
@@ -204,7 +207,7 @@ async def test_a_batch_ends_where_its_cost_would_pass_the_limit() -> None:
 
 async def test_a_batch_waits_for_more_only_while_arrivals_promise_them() -> None:
     run = Recorder()
-    batcher = start(run, batch=3, wait_seconds=0.5)
+    batcher = start(run, batch=3, linger_seconds=0.5)
     began = time.monotonic()
     await batcher.submit(1)  # the first ever: nobody is expected
     assert time.monotonic() - began < 0.4
@@ -299,7 +302,7 @@ async def test_a_stuck_worker_is_replaced_and_only_the_culprit_fails() -> None:
     given_up = 0
     while not all(task.done() for task in tasks):
         await asyncio.sleep(0.05)
-        given_up += batcher.replace_stuck(0.2)
+        given_up += len(batcher.replace_stuck(0.2))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [result[0] if isinstance(result, tuple) else type(result) for result in results] == [
         0,
@@ -314,4 +317,85 @@ async def test_a_stuck_worker_is_replaced_and_only_the_culprit_fails() -> None:
     await asyncio.to_thread(lambda: [time.sleep(0.01) for _ in range(500) if batcher.num_stuck()])
     assert batcher.num_stuck() == 0
     assert (await batcher.submit(6))[0] == 6  # threads that came back late disturb nobody
+    await batcher.close()
+
+
+async def test_a_panic_of_a_library_is_an_items_own_failure_and_costs_no_worker() -> None:
+    class Panic(BaseException):
+        """What pyo3 raises where Rust panics."""
+
+    def run(items: list[int]) -> list[int]:
+        if 7 in items:
+            raise Panic("index out of bounds")
+        return items
+
+    batcher = start(run)
+    with pytest.raises(RuntimeError, match="index out of bounds"):
+        await batcher.submit(7)
+    assert (await batcher.submit(5))[0] == 5
+    await batcher.close()
+
+
+async def test_a_failed_item_is_let_go_of_at_once() -> None:
+    class Thing:
+        """Something that can be watched."""
+
+    def run(things: list[Thing]) -> list[Exception]:
+        return [ValueError("no") for _ in things]
+
+    batcher = Batcher[Thing, int](run, name="test", num_workers=1, limits=Limits(1), max_queue_items=9)
+    batcher.start()
+    thing = Thing()
+    watched = weakref.ref(thing)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="no"):
+            await batcher.submit(thing)
+        del thing
+        await asyncio.sleep(0.05)
+        assert watched() is None
+    finally:
+        gc.enable()
+    await batcher.close()
+
+
+async def test_idle_workers_that_linger_do_not_split_the_batch_they_waited_for() -> None:
+    run = Recorder()
+    batcher = start(run, workers=2, batch=4, linger_seconds=0.3)
+    for item in range(40):  # arrivals, a few milliseconds apart
+        await asyncio.wait_for(batcher.submit(item), 5)
+    run.batches.clear()
+    await asyncio.gather(*(batcher.submit(item) for item in range(4)))
+    assert run.batches == [[0, 1, 2, 3]]
+    await batcher.close()
+
+
+async def test_a_batch_that_was_given_up_is_not_halved_for_nobody() -> None:
+    batches: list[list[int]] = []
+    opened, released, hangs = threading.Event(), threading.Event(), threading.Event()
+
+    def run(items: list[int]) -> list[int]:
+        batches.append(items)
+        opened.wait(5)
+        if len(items) == 3:
+            hangs.set()
+            released.wait(5)
+            raise ValueError("late")
+        return items
+
+    batcher = start(run, batch=8)
+    tasks = [asyncio.create_task(batcher.submit(0))]
+    await asyncio.sleep(0.05)
+    tasks += [asyncio.create_task(batcher.submit(item)) for item in (1, 2, 3)]
+    await asyncio.sleep(0.05)
+    opened.set()
+    await asyncio.to_thread(hangs.wait, 5)
+    await asyncio.sleep(0.15)
+    assert batcher.replace_stuck(0.1) == [1]
+    assert [result for result, _ in await asyncio.gather(*tasks)] == [0, 1, 2, 3]
+    before = len(batches)
+    released.set()
+    await asyncio.sleep(0.1)
+    assert len(batches) == before
     await batcher.close()

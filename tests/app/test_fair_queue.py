@@ -18,7 +18,6 @@ def test_flows_take_turns_and_keep_their_order() -> None:
     queue = FairQueue[str]()
     for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
         queue.push(item, item[0])
-    assert sorted(queue) == ["a1", "a2", "a3", "b1", "c1", "c2"]
     assert len(queue) == 6
     assert drained(queue) == ["a1", "b1", "c1", "a2", "c2", "a3"]
     assert len(queue) == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app import lifecycle, memory
-from app.errors import ConflictError, NotFoundError
+from app.refusals import ConflictError, NotFoundError
 from app.served import Model
 from app.service import Service
 from app.settings import Settings

@@ -7,11 +7,11 @@ from app.pace import Pace
 
 def test_a_wait_is_the_measured_time_of_those_before_shared_by_the_workers() -> None:
     pace = Pace()
-    assert pace.wait_seconds(100, 2) == 0  # nothing is known yet
+    assert pace.turn_seconds(100, 2) == 0  # nothing is known yet
     pace.worked(4, 0.4)
-    assert pace.wait_seconds(10, 2) == pytest.approx(0.5)
+    assert pace.turn_seconds(10, 2) == pytest.approx(0.5)
     pace.worked(1, 1.1)
-    assert pace.wait_seconds(10, 2) == pytest.approx(1.0)  # a tenth of the new, nine of the old
+    assert pace.turn_seconds(10, 2) == pytest.approx(1.0)  # a tenth of the new, nine of the old
 
 
 def test_patience_lasts_as_long_as_arrivals_promise_to_fill_the_batch() -> None:

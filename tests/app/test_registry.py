@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import ConflictError, NotFoundError
+from app.refusals import ConflictError, NotFoundError
 from app.registry import Registry
 from app.served import Model
 from tests.fakes import make_predictor

@@ -33,8 +33,8 @@ def test_root_path_has_one_leading_slash(given: str, kept: str) -> None:
 
 
 def test_workers_times_threads_do_not_exceed_the_cores() -> None:
-    assert Settings(num_workers=3).workers == 3
-    assert Settings(num_threads=256).workers == 1
+    assert Settings(num_workers=3).workers() == 3
+    assert Settings(num_threads=256).workers() == 1
 
 
 def test_every_fault_names_variable_flag_and_what_it_takes() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from app.settings import Settings
 from models.batch import Batch
 from models.engine import Encoded
+from retrieval.seed_gallery import SeedGallery
 from tests.fakes import FakeEngine, make_service, serving
 
 Start = Callable[..., httpx.Client]
@@ -208,3 +210,79 @@ def test_what_was_answered_is_counted_by_modalities_and_confidence(client: httpx
     assert metric(client, "intermodal_answers_total") == before[0] + 1
     assert metric(client, "intermodal_confidence_count") == before[1] + 2  # of two heads
     assert 'intermodal_answers_total{modalities="text",model="fashion"}' in client.get("/metrics").text
+
+
+def test_a_batch_does_not_close_the_door_to_who_has_little_time(start: Start, engine: SlowEngine) -> None:
+    """The queue is fair, so the door reckons with turns: sixty items of one batch go before one other as one."""
+    client = start(max_batch_items=32, max_batch_tokens=4)
+    engine.seconds = 0.02
+    for _ in range(20):  # the service measures
+        ask(client)
+    with ThreadPoolExecutor(1) as pool:
+        crowd = pool.submit(client.post, "/predict/batch", json={"items": [{"text": "red"}] * 300})
+        eventually(lambda: metric(client, "intermodal_queue_items") > 20)
+        answers = [ask(client, 1000) for _ in range(3)]
+        assert not crowd.done()
+        assert [answer.status_code for answer in answers] == [200] * 3
+        crowd.result()
+
+
+def test_a_batch_that_was_let_in_is_let_in_whole(start: Start, engine: SlowEngine) -> None:
+    client = start(max_batch_items=4, max_queue_items=16)
+    engine.seconds = 0.01
+    items = [{"text": "red"}] * 200
+    with ThreadPoolExecutor(3) as pool:
+        crowds = [pool.submit(client.post, "/predict/batch", json={"items": items}) for _ in range(3)]
+        results = [result for crowd in crowds for result in crowd.result().json()["results"]]
+    assert {result["status"] for result in results} == {200}
+    late = client.post("/predict/batch", json={"items": items}, headers={"X-Request-Timeout-Ms": "700"})
+    statuses = [result["status"] for result in late.json()["results"]]
+    assert set(statuses) == {200, 504}  # its time was used, and what it was too short for says so
+    assert statuses.count(200) > 10
+
+
+def test_a_search_by_vector_has_the_same_door_and_the_same_clock(
+    start: Start, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(max_queue_items=4)
+    search = SeedGallery.search
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.3)
+        return search(*arguments, **options)
+
+    monkeypatch.setattr(SeedGallery, "search", slow)
+
+    def find(_: int) -> httpx.Response:
+        return client.post("/search", json={"like": "red"})
+
+    assert client.post("/search", json={"like": "red"}, headers={"X-Request-Timeout-Ms": "50"}).status_code == 504
+    with ThreadPoolExecutor(12) as pool:
+        statuses = [answer.status_code for answer in pool.map(find, range(12))]
+    assert set(statuses) == {200, 429}
+    forwards = len(engine.batches)
+    with ThreadPoolExecutor(12) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda _: ask(client, 900), range(12))]
+    assert 429 in statuses
+    assert len(engine.batches) - forwards <= 12 - statuses.count(429)  # none was computed that was refused
+
+
+def test_a_page_may_say_how_long_it_waits(start: Start) -> None:
+    client = start(cors_origins="https://shop.example")
+    asked = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-request-timeout-ms",
+    }
+    assert client.options("/predict", headers=asked).status_code == 200
+
+
+def test_time_that_is_over_before_the_body_is_read_is_504(start: Start) -> None:
+    client = start()
+    body = json.dumps({"text": "red " * 2000}).encode()
+    answer = client.post(
+        "/predict", content=iter([body[:10], body[10:]]),
+        headers={"X-Request-Timeout-Ms": "1", "Content-Type": "application/json"},
+    )  # fmt: skip
+    assert answer.status_code in (408, 504)
+    assert metric(client, "intermodal_shed_total") == 0

@@ -94,4 +94,4 @@ def test_the_command_measures_the_shipped_model_and_writes_settings_that_serve_r
     assert text.startswith(report.MARK)
     assert "fashion@1 on onnx" in text
     settings = load_settings(["--settings-file", str(tmp_path / "intermodal.env")])
-    assert settings.num_threads * settings.workers >= 1
+    assert settings.num_threads * settings.workers() >= 1
