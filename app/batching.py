@@ -58,7 +58,7 @@ class Batcher(Generic[In, Out]):
         self._cost = cost
         self._max_queue_items = max_queue_items
         self.on_batch: Callable[[int], object] = _ignore
-        """Takes the number of items before each call of `run`, in a worker's thread."""
+        """Takes the number of items of each batch before it is run, in a worker's thread."""
         self.on_expiry: Callable[[], object] = _ignore
         """Called for each item whose deadline or client was gone before its turn came."""
         self._waiting: FairQueue[Job[In, Out]] = FairQueue()

@@ -1,6 +1,6 @@
 """What a request is known by and where its time went: X-Request-ID, Server-Timing, a log line, the metrics.
 
-Pure ASGI and outermost: it also answers the exceptions that nobody foresaw, so that they carry the id too."""
+Pure ASGI, within the intake: it also answers the exceptions that nobody foresaw, so that they carry the id too."""
 
 import asyncio
 import logging

@@ -92,6 +92,8 @@ def test_this_machine_writes_without_a_key(asking: Asking) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"},
+        {"Origin": "http://["},
+        {"X-Forwarded-Proto": "https"},
         {"Host": "["},
     ],
 )
@@ -100,6 +102,13 @@ def test_a_proxy_or_a_web_page_on_this_machine_is_not_this_machine(
 ) -> None:
     with asking("127.0.0.1") as client:
         assert client.put("/note", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("behind", [{"root_path": "/shop"}, {"forwarded_allow_ips": "127.0.0.1"}])
+def test_behind_a_proxy_nobody_is_this_machine(asking: Asking, behind: dict[str, str]) -> None:
+    """nginx, by its defaults, sends Host: 127.0.0.1:8000 and no header of its own."""
+    with asking("127.0.0.1", **behind) as client:
+        assert client.put("/note").status_code == 401
 
 
 def test_none_lets_everyone_write(asking: Asking) -> None:
