@@ -140,7 +140,7 @@ def main(arguments: Sequence[str]) -> None:
         "--python", type=Path, required=True, help="of an environment with benchmarks/rivals/requirements.txt"
     )
     names = [rival.name for rival in RIVALS]
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of: {', '}.join(names)}")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of: {', '.join(names)}")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
