@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
+from app.admission import call_of
 from app.body import FORM, IMAGE, JSON, read_body
 from app.call import Call
 from app.fields import RawFields
@@ -18,9 +19,6 @@ from app.served import Model
 from app.service import Service
 from app.settings import Settings
 from app.telemetry import Trace
-from models.errors import InputError
-
-TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 T = TypeVar("T")
 
@@ -59,29 +57,10 @@ class Context:
         self._trace.timings.record("read", perf_counter() - start)
         return payload
 
-    @cached_property
+    @property
     def call(self) -> Call:
-        """What the request brings into the pipe: its deadline runs from its head's arrival.
-
-        Raises:
-            InputError: the header X-Request-Timeout-Ms is no time.
-        """
-        seconds = self.settings.request_timeout_seconds
-        if (given := self.request.headers.get(TIMEOUT_HEADER)) is not None:
-            # Nine digits are eleven days; more would only be work to parse.
-            if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
-                raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
-            seconds = min(seconds, int(given) / 1000)
-        flow = object()  # not self: a cycle would hold the model, after the answer too
-        return Call(record=self._trace.timings.record, deadline=self._trace.started + seconds, flow=flow)
-
-    def admit(self) -> None:
-        """Refuse the request before its body is read, where its work would find no place or no time.
-
-        Raises:
-            QueueFullError: see `Pipeline.admit`.
-        """
-        self.service.pipeline.admit(self.call)
+        """See `call_of`."""
+        return call_of(self.request.scope, self.settings)
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncIterator[None]:

@@ -12,8 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from app import __version__
+from app.admission import TIMEOUT_HEADER, AdmissionMiddleware
 from app.auth import KeyMiddleware
-from app.context import TIMEOUT_HEADER
 from app.errors import add_error_handlers
 from app.intake import IntakeMiddleware
 from app.loading import load_service
@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last added is outermost: a browser's preflight carries no key, and is answered before one is asked."""
+    app.add_middleware(AdmissionMiddleware)
     if settings.require_key == "all":
         app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.cors_origins:

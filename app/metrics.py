@@ -3,6 +3,7 @@
 Labels are bounded: a route's template, never a path; a known method, never a caller's word."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -80,6 +81,10 @@ class Metrics:
         )  # fmt: skip
         self._models = _ModelInfo()
         registry.register(self._models)
+        # Looking a series up by its labels takes as long as counting in it, and there are few.
+        self._request_of, self._total_of = cache(self._requests.labels), cache(self._total.labels)
+        self._stage_of, self._subset_of = cache(self._stages.labels), cache(self._subsets.labels)
+        self._confidence_of = cache(self._confidence.labels)
 
     def watch(self, service: "Service") -> None:
         """Count what `service` does from now on."""
@@ -96,16 +101,16 @@ class Metrics:
 
     def answered(self, method: str, route: str, status: int, seconds: float, stages: dict[str, float]) -> None:
         """Count one request, with the seconds of each stage that it went through."""
-        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
-        self._total.labels(route).observe(seconds)
+        self._request_of(method if method in _METHODS else "other", route, str(status)).inc()
+        self._total_of(route).observe(seconds)
         for stage, stage_seconds in stages.items():
-            self._stages.labels(stage).observe(stage_seconds)
+            self._stage_of(stage).observe(stage_seconds)
 
     def _answered(self, answer: "Answer") -> None:
         name, prediction = answer.model.name, answer.prediction
-        self._subsets.labels(name, "+".join(prediction.modalities_used)).inc()
+        self._subset_of(name, "+".join(prediction.modalities_used)).inc()
         for head, scores_C in prediction.scores.items():
-            self._confidence.labels(name, head).observe(float(scores_C.max()))
+            self._confidence_of(name, head).observe(float(scores_C.max()))
 
     def exposition(self) -> bytes:
         """Everything counted so far, in the text format."""

@@ -86,15 +86,6 @@ def _body(content: dict[str, Schema]) -> Schema:
     return {"required": True, "content": {kind: {"schema": schema} for kind, schema in content.items()}}
 
 
-_TIMEOUT: Schema = {
-    "name": "X-Request-Timeout-Ms",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "integer", "minimum": 1},
-    "description": "How long the answer is worth waiting for; at most the service's own limit.",
-}
-
-
 def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ...] = ()) -> Schema:
     """A request body by any of the three media types, and the query that goes with a bare image."""
     query = [
@@ -109,7 +100,7 @@ def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ..
         if name not in no_query
     ]
     return {
-        "parameters": [*query, _TIMEOUT],
+        "parameters": query,
         "requestBody": _body(
             {
                 JSON: _object({"image": _IMAGE, **properties}),
@@ -124,7 +115,6 @@ PREDICT = _three_media_types(_PREDICT)
 EMBED = _three_media_types({"text": _TEXT})
 SEARCH = _three_media_types(_SEARCH, no_query=("vector", "like"))
 BATCH: Schema = {
-    "parameters": [_TIMEOUT],
     "requestBody": _body(
         {
             JSON: _object(

@@ -14,7 +14,6 @@ router = APIRouter(tags=["embed"])
 async def embed(context: ContextDep) -> EmbedResponse:
     """Turn an image, a text, or both into one vector of the space that they share."""
     model = context.model
-    context.admit()
     inputs = await context.payload(read_embed)
     async with context.while_connected():
         answer = await context.service.embed(model, inputs, context.call)

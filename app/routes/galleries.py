@@ -65,7 +65,6 @@ async def get_item(item_id: str, context: ContextDep) -> ItemResponse:
 async def search(context: ContextDep) -> SearchResponse:
     """Find the items that are nearest to an image, a text, both, a vector, or another item."""
     model = context.model
-    context.admit()
     request = await context.payload(read_search)
     async with context.while_connected():
         matches = await context.service.search(model, request, context.call)

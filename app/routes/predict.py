@@ -23,7 +23,6 @@ _predict = APIRouter()
 async def predict(context: ContextDep) -> PredictResponse:
     """Classify an image, a text, or both, and find the items of the gallery that are like them."""
     model = context.model
-    context.admit()
     request = await context.payload(read_predict)
     async with context.while_connected():
         answer = await context.service.predict(model, request, context.call)
@@ -39,7 +38,6 @@ async def predict(context: ContextDep) -> PredictResponse:
 @router.post("/predict/batch", openapi_extra=BATCH)
 async def predict_batch(context: ContextDep) -> BatchResponse:
     """Predict many items; each succeeds or fails for itself."""
-    context.admit()
     requests = await context.payload(read_batch, accepts=(JSON,))
     # A batch keeps the workers busy without filling the queue for everybody else; let in, it is let in whole.
     pipeline, settings = context.service.pipeline, context.service.settings

@@ -1,0 +1,67 @@
+"""The door before the routes: what finds no place or no time is refused by its head alone.
+
+Pure ASGI and innermost: in an overload most requests end here, and each takes as little from others as it can."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.call import Call
+from app.errors import problem_response
+from app.refusals import QueueFullError
+from app.settings import Settings
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from app.service import Service
+    from app.telemetry import Trace
+
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+_WORK = ("/predict", "/predict/batch", "/embed", "/search")
+"""What the paths end with whose requests go into the pipe."""
+
+
+def call_of(scope: Scope, settings: Settings) -> Call:
+    """What a request brings into the pipe: its time runs from the end of its head. Made once.
+
+    Raises:
+        InputError: the header X-Request-Timeout-Ms is no time.
+    """
+    state = scope["state"]
+    if "call" not in state:
+        trace: Trace = state["trace"]
+        seconds = settings.request_timeout_seconds
+        if (given := Headers(scope=scope).get(TIMEOUT_HEADER)) is not None:
+            # Nine digits are eleven days; more would only be work to parse.
+            if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
+                raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
+            seconds = min(seconds, int(given) / 1000)
+        state["call"] = Call(record=trace.timings.record, deadline=trace.started + seconds)
+    call: Call = state["call"]
+    return call
+
+
+class AdmissionMiddleware:
+    """Asks `Pipeline.admit` before the body is read and before the route is looked for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        work = next((end for end in _WORK if scope["path"].endswith(end)), None) if _is_post(scope) else None
+        if work is not None:
+            service: Service = scope["app"].state.service
+            try:
+                service.pipeline.admit(call_of(scope, service.settings))
+            except (InputError, QueueFullError, TimeoutError) as error:
+                scope["route"] = SimpleNamespace(path_format=work)  # what the metrics count it under
+                await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _is_post(scope: Scope) -> bool:
+    return bool(scope["type"] == "http" and scope["method"] == "POST")
