@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["hash-key"]:
         return _hash_key(arguments[1:])
     from app.logs import configure_logs
-    from app.settings import load_settings, unknown_variables
+    from app.settings_reading import load_settings, unknown_variables
     from models.errors import ConfigError, IntermodalError
     from retrieval.errors import RetrievalError
 

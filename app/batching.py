@@ -156,7 +156,7 @@ class Batcher(Generic[In, Out]):
             The first item of each batch that was given up.
         """
         with self._changed:
-            stuck = [run for run in self._running if perf_counter() - run.started > limit_seconds]
+            stuck = [run for run in self._running if perf_counter() - run.called > limit_seconds]
             for run in stuck:
                 run.given_up = True
                 self._running.discard(run)
@@ -177,8 +177,8 @@ class Batcher(Generic[In, Out]):
 
     def _start_worker(self) -> None:
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _drop_dead(self) -> None:
         jobs = [self._waiting.pop() for _ in range(len(self._waiting))]
@@ -269,14 +269,16 @@ class Batcher(Generic[In, Out]):
         return jobs
 
     def _results(self, run: Run[In, Out], items: list[In]) -> Sequence[Out | Exception]:
+        if run.given_up:  # nobody takes them
+            return [StuckError(perf_counter() - run.started)] * len(items)
+        run.called = perf_counter()
         try:
             results = self._run(items)
             if len(results) != len(items):
                 raise RuntimeError(f"{len(results)} results for {len(items)} items")
         except BaseException as error:  # a library in Rust panics with one that is no Exception
-            # It belongs to the futures, and a batch that was given up belongs to nobody.
-            if len(items) == 1 or run.given_up:
-                return [error if isinstance(error, Exception) else RuntimeError(repr(error))] * len(items)
+            if len(items) == 1:  # it belongs to the future
+                return [error if isinstance(error, Exception) else RuntimeError(repr(error))]
             half = len(items) // 2
             if isinstance(error, MemoryError):
                 _LOG.warning("%s: no memory for %d items at once; for a while %d", self._name, len(items), half)
@@ -284,10 +286,7 @@ class Batcher(Generic[In, Out]):
         else:
             self._shrunk.went_well()
             return results
-        run.started = perf_counter()  # each half has the whole time
-        first = self._results(run, items[:half])
-        run.started = perf_counter()
-        return [*first, *self._results(run, items[half:])]
+        return [*self._results(run, items[:half]), *self._results(run, items[half:])]
 
 
 def _ignore(*_: object) -> None:

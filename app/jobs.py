@@ -41,10 +41,14 @@ class Job(Generic[In, Out]):
 
 @dataclass(slots=True, eq=False)
 class Run(Generic[In, Out]):
-    """A batch in a worker's hands. Whoever gives it up says so here, and the worker ends when it notices."""
+    """A batch in a worker's hands. Whoever gives it up says so here, and the worker ends when it notices.
+
+    called: when `run` was last called for it, or for a part of it after a failure.
+    """
 
     jobs: list[Job[In, Out]]
     started: float = field(default_factory=perf_counter)
+    called: float = field(default_factory=perf_counter)
     given_up: bool = False
 
 

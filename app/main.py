@@ -21,7 +21,8 @@ from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
 from app.routes import embed, galleries, health, metrics, models, predict
 from app.service import Service
-from app.settings import Settings, load_settings, split
+from app.settings import Settings, split
+from app.settings_reading import load_settings
 from app.telemetry import TelemetryMiddleware
 
 

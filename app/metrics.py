@@ -52,6 +52,10 @@ class Metrics:
         self._batch = Histogram(
             "intermodal_batch_items", "Items in one forward pass.", buckets=_BATCH_ITEMS, registry=registry
         )
+        self._batch_limit = Gauge(
+            "intermodal_batch_limit_items", "Items that a pass may have now; fewer after one found no memory.",
+            registry=registry,
+        )  # fmt: skip
         self._shed = Counter(
             "intermodal_shed",
             "Items refused: too many waited, or for too long (429).",
@@ -92,6 +96,7 @@ class Metrics:
             self._queue.labels(name).set_function(queue.num_waiting)
             queue.on_expiry = self._expired.labels(name).inc
             self._stuck.labels(name).set_function(queue.num_stuck)
+        self._batch_limit.set_function(service.pipeline.queues["forward"].max_items)
         service.pipeline.queues["forward"].on_batch = self._batch.observe
         service.pipeline.door.on_refusal = self._shed.inc
         service.pipeline.on_answer = self._answered

@@ -29,7 +29,11 @@ class OwnThreads:
         future: asyncio.Future[T] = loop.create_future()
         thread = threading.Thread(target=self._work, args=(work, loop, future), name=name, daemon=True)
         self._running.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads may be had
+            self._running.discard(thread)
+            raise
         try:
             return await future
         except Exception as error:

@@ -14,7 +14,7 @@ from app.payload import Inputs, PredictRequest, Search, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
 from app.registry import Registry
-from app.remote import Fetcher
+from app.remote import Fetcher, RemoteImage
 from app.served import Answer, Model
 from app.settings import Settings
 from models.config import MODALITIES
@@ -143,8 +143,9 @@ class Service:
         if coverage is not None:
             given = [name for name in MODALITIES if getattr(inputs, name) is not None]
             model.predictor.check_coverage(given)
-        self.pipeline.admit(call)  # before a fetch, which would be for nothing
-        await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
+        if isinstance(inputs.image, RemoteImage):
+            self.pipeline.admit(call)  # or the fetch would be for nothing
+            await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
         return await self.pipeline.run(model, inputs, search, call)
 
 

@@ -18,7 +18,8 @@ from app.doctor.machine import hardware
 from app.doctor.tuning import Tuning, tune
 from app.loading import choose_models, load_service
 from app.served import Model
-from app.settings import PREFIX, Settings, load_settings
+from app.settings import PREFIX, Settings
+from app.settings_reading import load_settings
 from models.errors import IntermodalError
 from retrieval.errors import RetrievalError
 

@@ -399,3 +399,33 @@ async def test_a_batch_that_was_given_up_is_not_halved_for_nobody() -> None:
     await asyncio.sleep(0.1)
     assert len(batches) == before
     await batcher.close()
+
+
+async def test_a_half_that_hangs_is_the_last_of_its_batch() -> None:
+    batches: list[list[int]] = []
+    opened, released, hangs = threading.Event(), threading.Event(), threading.Event()
+
+    def run(items: list[int]) -> list[int]:
+        batches.append(items)
+        opened.wait(5)
+        if len(items) == 4:
+            raise ValueError("one of you")
+        if items == [1, 2]:
+            hangs.set()
+            released.wait(5)
+        return items
+
+    batcher = start(run, batch=8)
+    tasks = [asyncio.create_task(batcher.submit(0))]
+    await asyncio.sleep(0.05)
+    tasks += [asyncio.create_task(batcher.submit(item)) for item in (1, 2, 3, 4)]
+    await asyncio.sleep(0.05)
+    opened.set()
+    await asyncio.to_thread(hangs.wait, 5)
+    await asyncio.sleep(0.15)
+    assert batcher.replace_stuck(0.1) == [1]
+    assert [result for result, _ in await asyncio.gather(*tasks)] == [0, 1, 2, 3, 4]
+    released.set()
+    await asyncio.sleep(0.1)
+    assert [3, 4] not in batches
+    await batcher.close()

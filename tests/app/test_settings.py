@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.settings import Settings, load_settings, unknown_variables
+from app.settings import Settings
+from app.settings_reading import load_settings, unknown_variables
 from models.errors import ConfigError
 
 

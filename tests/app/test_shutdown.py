@@ -22,7 +22,7 @@ import sys, time
 from pathlib import Path
 from app.logs import configure_logs
 from app.server import bind, serve
-from app.settings import load_settings
+from app.settings_reading import load_settings
 from tests.fakes import FakeEngine, make_service
 
 class SlowEngine(FakeEngine):

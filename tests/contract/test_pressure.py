@@ -3,21 +3,19 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from app.settings import Settings
 from models.batch import Batch
 from models.engine import Encoded
 from retrieval.seed_gallery import SeedGallery
-from tests.fakes import FakeEngine, make_service, serving
+from tests.contract.conftest import Start
+from tests.fakes import FakeEngine
 
-Start = Callable[..., httpx.Client]
 HANG = "blue blue blue"
 """A text whose forward pass does not end, for whoever shares it."""
 
@@ -38,22 +36,6 @@ class SlowEngine(FakeEngine):
 @pytest.fixture
 def engine() -> SlowEngine:
     return SlowEngine()
-
-
-@pytest.fixture
-def start(seed_folder: Path, engine: SlowEngine) -> Iterator[Start]:
-    contexts = []
-
-    def serve(**values: object) -> httpx.Client:
-        settings = Settings(**{"num_workers": 1, **values})
-        context = serving(settings, lambda settings: make_service(seed_folder, settings, engine))
-        contexts.append(context)
-        return context.__enter__()
-
-    yield serve
-    engine.open.set()
-    for context in contexts:
-        context.__exit__(None, None, None)
 
 
 def metric(client: httpx.Client, name: str) -> float:
@@ -277,7 +259,7 @@ def test_a_page_may_say_how_long_it_waits(start: Start) -> None:
     assert client.options("/predict", headers=asked).status_code == 200
 
 
-def test_time_that_is_over_before_the_body_is_read_is_504(start: Start) -> None:
+def test_time_that_is_over_before_the_body_is_read_is_no_full_queue(start: Start) -> None:
     client = start()
     body = json.dumps({"text": "red " * 2000}).encode()
     answer = client.post(

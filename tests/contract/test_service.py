@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,31 +10,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.fakes import POISON, FakeEngine, make_service, serving
-
-Start = Callable[..., httpx.Client]
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
-
-
-@pytest.fixture
-def start(seed_folder: Path, engine: FakeEngine) -> Iterator[Start]:
-    """Start a service of its own, with the settings given; `engine` computes."""
-    contexts = []
-
-    def serve(**values: object) -> httpx.Client:
-        settings = Settings(**{"num_workers": 1, **values})
-        context = serving(settings, lambda settings: make_service(seed_folder, settings, engine))
-        contexts.append(context)
-        return context.__enter__()
-
-    yield serve
-    engine.open.set()
-    for context in contexts:
-        context.__exit__(None, None, None)
+from tests.contract.conftest import Start
+from tests.fakes import POISON, FakeEngine, make_service
 
 
 def test_health_and_home(client: httpx.Client) -> None:

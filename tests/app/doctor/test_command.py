@@ -9,7 +9,8 @@ import pytest
 
 from app.__main__ import main
 from app.doctor import command, report
-from app.settings import PREFIX, load_settings
+from app.settings import PREFIX
+from app.settings_reading import load_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 

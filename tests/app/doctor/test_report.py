@@ -9,7 +9,8 @@ import pytest
 from app.__main__ import main
 from app.doctor import command, report
 from app.doctor.choice import Pair
-from app.settings import PREFIX, load_settings
+from app.settings import PREFIX
+from app.settings_reading import load_settings
 from models.errors import ConfigError
 from tests.app.doctor.fake_bench import ONE_BY_TWO, TWO_BY_ONE, FakeBench, tuned
 
