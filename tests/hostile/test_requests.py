@@ -297,12 +297,14 @@ def test_memory_stays_flat(target: Target) -> None:
         ]:  # fmt: skip
             assert target.client.post("/predict", **request).status_code < 500
 
-    attack()
-    attack()
-    before = target.memory_mb()
-    for _ in range(5):
-        attack()
-    assert target.memory_mb() - before < 25
+    def growth_mb() -> float:
+        before = target.memory_mb()
+        for _ in range(5):
+            attack()
+        return target.memory_mb() - before
+
+    # The allocator's pools fill as threads come up, on a busy machine later; what leaks grows in every window.
+    assert any(growth_mb() < 10 for _ in range(5))
 
 
 def test_ten_thousand_damaged_bodies_are_accepted_or_refused() -> None:
