@@ -15,12 +15,12 @@ from typing import Any
 from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
-from app.cores import usable_cores
 from app.door import Door
 from app.payload import Inputs, Search
 from app.served import Answer, Model
 from app.settings import Settings
 from models.batch import Example
+from models.cores import usable_cores
 from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
 from retrieval.gallery import Match

@@ -10,10 +10,10 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.cores import usable_cores
 from app.image_url import AllowedHosts
 from app.keys import Keys, parse_keys, read_entries
 from app.settings_file import DEFAULT_FILE
+from models.cores import usable_cores
 
 PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import server
-from app.cores import usable_cores
 from app.doctor.machine import memory_bytes, memory_limit_bytes
 from app.settings import Settings
 from app.settings_reading import unknown_variables
 from app.upload import check_folder
+from models.cores import usable_cores
 from models.engine import Engine
 from models.errors import ConfigError
 

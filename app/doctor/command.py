@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app import __version__
-from app.cores import usable_cores
 from app.doctor import report
 from app.doctor.bench import ServiceBench
 from app.doctor.checks import Check, check_engine, check_machine, check_memory, lines_of
@@ -20,6 +19,7 @@ from app.loading import choose_models, load_service
 from app.served import Model
 from app.settings import PREFIX, Settings
 from app.settings_reading import load_settings
+from models.cores import usable_cores
 from models.errors import IntermodalError
 from retrieval.errors import RetrievalError
 

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from app.cores import usable_cores
+from models.cores import usable_cores
 
 _MEMORY_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),  # cgroup v2: bytes, or "max"

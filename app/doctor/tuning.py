@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from app.cores import usable_cores
 from app.doctor import rounds
 from app.doctor.choice import BatchChoice, Choice, Pair, choose_pair, choose_size, choose_wait_ms
 from app.settings import WORKERS_ON_A_CARD, Settings
+from models.cores import usable_cores
 
 
 class Bench(rounds.Bench, Protocol):

@@ -70,24 +70,28 @@ def augment_pixels(lower: Lower, config: Augmentation, generator: torch.Generato
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=generator)
 
-    if config.mirror:
-        raw_n3SS = torch.where(uniform(0, 1).view(-1, 1, 1, 1) < 0.5, raw_n3SS.flip(3), raw_n3SS)
+    mirrored_n = uniform(0, 1) < 0.5 if config.mirror else torch.zeros(count, dtype=torch.bool)
     if config.pixel_crop < 1:
         area, ratio = uniform(config.pixel_crop, 1.0), torch.exp(uniform(-CROP_LOG_RATIO, CROP_LOG_RATIO))
         width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
-        part_n23 = torch.zeros(count, 2, 3)
-        part_n23[:, 0, 0], part_n23[:, 0, 2] = width, uniform(-1, 1) * (1 - width)
-        part_n23[:, 1, 1], part_n23[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
-        places = functional.affine_grid(part_n23, list(raw_n3SS.shape), align_corners=False)
+        left, top = uniform(-1, 1) * (1 - width), uniform(-1, 1) * (1 - height)
+        sign = torch.where(mirrored_n, -1.0, 1.0)
+        zero = torch.zeros(count)
+        part_n6 = torch.stack([sign * width, zero, sign * left, zero, height, top], dim=1)
+        places = functional.affine_grid(part_n6.view(count, 2, 3), list(raw_n3SS.shape), align_corners=False)
         raw_n3SS = functional.grid_sample(raw_n3SS, places, padding_mode="border", align_corners=False)
+    elif config.mirror:
+        raw_n3SS = torch.where(mirrored_n.view(-1, 1, 1, 1), raw_n3SS.flip(3), raw_n3SS)
     if config.pixel_colour:
         low, high = 1 - config.pixel_colour, 1 + config.pixel_colour
-        light, contrast, colour = (uniform(low, high).view(-1, 1, 1, 1) for _ in range(3))
-        raw_n3SS = raw_n3SS * light
-        middle_n111 = raw_n3SS.mean((1, 2, 3), keepdim=True)
-        raw_n3SS = middle_n111 + contrast * (raw_n3SS - middle_n111)
-        grey_n1SS = (raw_n3SS * LUMA.view(1, 3, 1, 1)).sum(1, keepdim=True)
-        raw_n3SS = (grey_n1SS + colour * (raw_n3SS - grey_n1SS)).clamp(0, 255)
+        light, contrast, colour = (uniform(low, high).view(-1, 1, 1) for _ in range(3))
+        # Each of the three is linear in a pixel, so one 3 x 3 matrix for an image is all of them in one pass:
+        # its light, its distance to the image's mean, and each colour's distance to the pixel's own grey.
+        mixing_n33 = colour * torch.eye(3) + (1 - colour) * LUMA.expand(count, 3, 3)
+        flat_n3P = raw_n3SS.flatten(2)
+        middle_n11 = light * flat_n3P.mean((1, 2), keepdim=True)
+        mixed_n3P = torch.baddbmm((1 - contrast) * middle_n11, contrast * light * mixing_n33, flat_n3P)
+        raw_n3SS = mixed_n3P.clamp_(0, 255).view_as(raw_n3SS)
     return lower._replace(map_nCHW=raw_n3SS)
 
 

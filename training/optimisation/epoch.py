@@ -15,7 +15,7 @@ from models.errors import ConfigError
 from training.data.pairs import Rows
 from training.optimisation import distributed
 from training.optimisation.job import Job, Loaded
-from training.optimisation.prefetch import prefetched
+from training.optimisation.prefetch import prefetched, steps_ahead
 from training.optimisation.schedule import Schedule, micro_batches
 from training.optimisation.state import Weights
 
@@ -34,13 +34,15 @@ def steps(
 ) -> Iterator[float]:
     """Take the steps of an epoch from step `first` on, and yield each one's loss when it is taken.
 
-    While one computes, the next is loaded.
+    While one computes, the next is loaded, where that helps.
 
     Raises:
         ConfigError: if the loss is no longer a number.
     """
     weights.module.train()
-    with closing(prefetched(_loads(job, schedule.order(rows, epoch), schedule, epoch, first))) as loaded:
+    loads = _loads(job, schedule.order(rows, epoch), schedule, epoch, first)
+    ahead = steps_ahead(next(weights.module.parameters()).device)
+    with closing(prefetched(loads, ahead)) as loaded:
         for step in range(first, schedule.steps):
             torch.manual_seed(schedule.dropout_seed(epoch, step, distributed.rank()))
             for group in weights.optimizer.param_groups:

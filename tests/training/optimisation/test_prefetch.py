@@ -2,8 +2,10 @@ import threading
 from functools import partial
 
 import pytest
+import torch
 
-from training.optimisation.prefetch import AHEAD, prefetched
+from models.cores import usable_cores
+from training.optimisation.prefetch import AHEAD, prefetched, steps_ahead
 
 
 def test_what_is_made_comes_in_order_and_each_once() -> None:
@@ -49,3 +51,24 @@ def test_who_stops_early_leaves_no_thread_behind() -> None:
     assert threading.active_count() == before + 1
     stream.close()
     assert threading.active_count() == before
+
+
+def test_with_none_ahead_the_caller_makes_each_at_its_turn() -> None:
+    made: list[int] = []
+    stream = prefetched((partial(made.append, number) for number in range(3)), ahead=0)
+    next(stream)
+    assert made == [0]
+    assert set(prefetched((threading.get_ident for _ in range(5)), ahead=0)) == {threading.get_ident()}
+
+
+def test_on_a_cpu_a_thread_loads_only_where_a_core_is_to_spare() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(usable_cores())
+        assert steps_ahead(torch.device("cpu")) == 0
+        assert steps_ahead(torch.device("cuda")) == AHEAD
+        if usable_cores() > 1:
+            torch.set_num_threads(usable_cores() - 1)
+            assert steps_ahead(torch.device("cpu")) == AHEAD
+    finally:
+        torch.set_num_threads(threads)
