@@ -2,7 +2,7 @@
 
 Knows the fields of the HTTP contract; decodes no image and runs no model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from app.upload import Upload
 from models.config import MODALITIES
 from models.errors import InputError, TooLargeError
 from retrieval.errors import QueryError
-from retrieval.filter import parse_filter
-from retrieval.gallery import DEFAULT_TARGET, Predicate
+from retrieval.filter_parsing import parse_filter
+from retrieval.gallery import DEFAULT_TARGET, Query
 
 MODALITY_FIELDS = MODALITIES
 RETRIEVAL_FIELDS = ("top_k", "target", "filter")
@@ -32,15 +32,6 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """How to search a gallery, without the query's vector."""
-
-    target: str = DEFAULT_TARGET
-    top_k: int = 5
-    where: Predicate | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PredictRequest:
     """A checked request of /predict; `num_labels` 0 is all.
 
@@ -51,7 +42,7 @@ class PredictRequest:
     inputs: Inputs
     num_labels: int = 5
     coverage: float | None = None
-    search: Search | None
+    search: Query | None
     gallery: str | None = None
 
 
@@ -59,11 +50,10 @@ class PredictRequest:
 class SearchRequest:
     """A checked search; exactly one of `inputs`, `vector` and `like` is there."""
 
-    search: Search
+    search: Query
     inputs: Inputs | None = None
     vector: NDArray[np.float32] | None = None
     like: str | None = None
-    min_score: float = -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +135,10 @@ def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     """Check the fields of a gallery's search; raises as `read_predict` does, and for two kinds of query."""
     reader = FieldReader(fields, SEARCH_FIELDS, settings)
     request = SearchRequest(
-        search=_search(reader, settings),
+        search=replace(_search(reader, settings), min_score=reader.number("min_score", -1.0)),
         inputs=_inputs(reader),
         vector=reader.vector("vector"),
         like=reader.text("like"),
-        min_score=reader.number("min_score", -1.0),
     )
     if sum(part is not None for part in (request.inputs, request.vector, request.like)) != 1:
         raise InputError(
@@ -170,9 +159,9 @@ def _inputs(reader: FieldReader) -> Inputs | None:
     return None if inputs == Inputs() else inputs
 
 
-def _search(reader: FieldReader, settings: Settings) -> Search:
+def _search(reader: FieldReader, settings: Settings) -> Query:
     where = reader.json("filter")
-    return Search(
+    return Query(
         target=reader.text("target") or DEFAULT_TARGET,
         top_k=reader.integer("top_k", 5, least=1, most=settings.max_top_k),
         where=None if where is None else parse_filter(where),

@@ -16,14 +16,14 @@ from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
 from app.door import Door
-from app.payload import Inputs, Search
+from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
 from models.batch import Example
 from models.cores import usable_cores
 from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
-from retrieval.gallery import Match
+from retrieval.gallery import Match, Query
 
 _Raw = tuple[Model, Inputs]
 _Work = tuple[Model, Example]
@@ -101,7 +101,7 @@ class Pipeline:
         if not call.admitted:
             self.door.check(call, self._forward, self._decoder, self._searcher)
 
-    async def run(self, model: Model, inputs: Inputs, search: Search | None, call: Call) -> Answer:
+    async def run(self, model: Model, inputs: Inputs, search: Query | None, call: Call) -> Answer:
         """Take one item from its inputs to its answer.
 
         Raises:
@@ -128,9 +128,9 @@ class Pipeline:
         Raises:
             Exception: whatever the engine raises.
         """
-        await self._through(model, model.some_inputs(), Search(), Call(record=lambda *_: None))
+        await self._through(model, model.some_inputs(), Query(), Call(record=lambda *_: None))
 
-    async def _through(self, model: Model, inputs: Inputs, search: Search | None, call: Call) -> Answer:
+    async def _through(self, model: Model, inputs: Inputs, search: Query | None, call: Call) -> Answer:
         turn: dict[str, Any] = {"flow": call.flow, "deadline": call.deadline}
         matches: Sequence[Match] = []
         async with asyncio.timeout(call.timeout_seconds()):
@@ -141,13 +141,7 @@ class Pipeline:
                 call.record("encode", times.encode)
                 call.record("fuse", times.fuse)
                 if search is not None and model.gallery is not None:
-                    query = partial(
-                        model.gallery.search,
-                        prediction.embedding_E,
-                        target=search.target,
-                        top_k=search.top_k,
-                        where=search.where,
-                    )
+                    query = partial(model.gallery.search, prediction.embedding_E, search)
                     matches = await self._search(query, call)
         call.record("queue", decode_wait + forward_wait)
         return Answer(model, prediction, matches)

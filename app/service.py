@@ -10,7 +10,7 @@ from functools import partial
 from app.call import Call
 from app.checkpoints import Checkpoints, Source
 from app.lifecycle import Lifecycle
-from app.payload import Inputs, PredictRequest, Search, SearchRequest
+from app.payload import Inputs, PredictRequest, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
 from app.registry import Registry
@@ -20,7 +20,7 @@ from app.settings import Settings
 from models.config import MODALITIES
 from models.errors import InputError
 from retrieval.errors import QueryError
-from retrieval.gallery import DEFAULT_TARGET, Gallery, Item, Match, Predicate
+from retrieval.gallery import DEFAULT_TARGET, Gallery, Match, Query
 
 
 class Service:
@@ -131,13 +131,11 @@ class Service:
         """Search the model's gallery by inputs, a vector, or an item of it; raises as `predict` does."""
         gallery = model.some_gallery()
         if request.inputs is not None:
-            matches = (await self._answer(model, request.inputs, request.search, call)).matches
-        else:
-            matches = await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
-        return [match for match in matches if match.score >= request.min_score]
+            return (await self._answer(model, request.inputs, request.search, call)).matches
+        return await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
 
     async def _answer(
-        self, model: Model, inputs: Inputs, search: Search | None, call: Call, coverage: float | None = None
+        self, model: Model, inputs: Inputs, search: Query | None, call: Call, coverage: float | None = None
     ) -> Answer:
         _check_known(model, inputs, search)
         if coverage is not None:
@@ -149,7 +147,7 @@ class Service:
         return await self.pipeline.run(model, inputs, search, call)
 
 
-def _check_known(model: Model, inputs: Inputs, search: Search | None) -> None:
+def _check_known(model: Model, inputs: Inputs, search: Query | None) -> None:
     for name in ("image", "text"):
         if getattr(inputs, name) is not None and name not in model.modalities:
             raise InputError(
@@ -169,14 +167,7 @@ def _search_by_vector(gallery: Gallery, request: SearchRequest) -> Sequence[Matc
             raise QueryError(
                 "like", f"no item {request.like[:60]!r} with a vector {search.target!r}. Name another."
             )
-        search = replace(search, where=_other_than(request.like, search.where))
+        search = replace(search, exclude=request.like)
     if query_E is None:
         raise ValueError("a search needs a vector or an item")
-    return gallery.search(query_E, target=search.target, top_k=search.top_k, where=search.where)
-
-
-def _other_than(item_id: str, where: Predicate | None) -> Predicate:
-    def passes(item: Item) -> bool:
-        return item.id != item_id and (where is None or where(item))
-
-    return passes
+    return gallery.search(query_E, search)

@@ -21,3 +21,7 @@ class QueryError(RetrievalError):
 
 class SeedError(RetrievalError):
     """The files of a gallery's seed are missing, altered or do not belong together."""
+
+
+class GalleryError(RetrievalError):
+    """A gallery cannot be read or written now: no room, locked, damaged, or its database does not answer."""

@@ -1,133 +1,92 @@
-"""The filter language: from a JSON object to a predicate over items.
+"""The filter language: what an item must be like to be found, as a small tree.
 
-    {"labels.colour": "Red", "metadata.year": {"gte": 2015}}     all of them hold
-    {"or": [{"labels.colour": {"in": ["Red", "Blue"]}}, {"not": {"metadata.sale": true}}]}
+    labels.colour = "Red"  and  metadata.year >= 2015
 
 As in a request, null and an absent field are the same. A field that holds a list matches where any of its
-elements does. Numbers compare with numbers and strings with strings; anything else does not hold."""
+elements does. Numbers compare with numbers and strings, by code points, with strings; anything else does not hold.
+`predicate` is what the language means; every engine that translates the tree must agree with it."""
 
-import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from retrieval.errors import QueryError
-from retrieval.gallery import Item, Predicate
+from retrieval.item import Item
 
-MAX_DEPTH = 16
-"""How deep `and`, `or` and `not` may nest."""
-
-MAX_CONDITIONS = 256
-"""Conditions in one filter: each costs about a microsecond an item."""
-
-MAX_VALUES = 1000
-"""Values in one list: each costs a tenth of a microsecond an item."""
-
-_EXAMPLE = 'Write, say, {"labels.colour": "Red"}.'
-_SCALARS = (str, int, float, bool, type(None))
+Operator = Literal["eq", "ne", "in", "gte", "gt", "lte", "lt", "exists"]
 
 
-def parse_filter(value: object) -> Predicate:
-    """Turn a filter, as parsed from JSON, into a predicate. An empty object lets every item pass.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A place in an item: `labels` and a name, or `metadata` and a path of keys with dots between."""
 
-    Raises:
-        QueryError: of the field `filter`, naming fault and remedy.
-    """
-    return _Parser().group(value, 0)
+    root: Literal["labels", "metadata"]
+    path: str
 
-
-def _fault(detail: str) -> QueryError:
-    return QueryError("filter", detail)
-
-
-def _show(value: object) -> str:
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    return repr(value)[:60]
+    def read(self, item: Item) -> object:
+        """What the item has there; None where it has nothing."""
+        if self.root == "labels":
+            return item.labels.get(self.path)
+        return _walk(item.metadata, self.path)
 
 
-class _Parser:
-    """Counts conditions while it descends."""
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One condition on one field. `operand`: a scalar, or a list for `in`, and for equality of whole lists."""
 
-    def __init__(self) -> None:
-        self._num_conditions = 0
+    field: Field
+    operator: Operator
+    operand: Any
 
-    def group(self, value: object, depth: int) -> Predicate:
-        """An object: all of its members hold."""
-        if depth > MAX_DEPTH:
-            raise _fault(f"nested deeper than {MAX_DEPTH} levels. Flatten it.")
-        self._count()
-        if not isinstance(value, dict):
-            raise _fault(f"{_show(value)} where an object is expected. {_EXAMPLE}")
-        return _every([self._member(name, operand, depth) for name, operand in value.items()])
 
-    def _member(self, name: str, operand: object, depth: int) -> Predicate:
-        if name == "not":
-            inner = self.group(operand, depth + 1)
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All of the parts hold; no parts let everything pass."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """At least one of the parts holds; no parts let nothing pass."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """The part does not hold."""
+
+    part: "Filter"
+
+
+Filter = Test | Every | Either | Negation
+Predicate = Callable[[Item], bool]
+
+
+def predicate(where: Filter) -> Predicate:
+    """A function that tells whether an item passes."""
+    match where:
+        case Every(parts):
+            every = [predicate(part) for part in parts]
+            return every[0] if len(every) == 1 else lambda item: all(holds(item) for holds in every)
+        case Either(parts):
+            some = [predicate(part) for part in parts]
+            return lambda item: any(holds(item) for holds in some)
+        case Negation(part):
+            inner = predicate(part)
             return lambda item: not inner(item)
-        if name in ("and", "or"):
-            if not isinstance(operand, list):
-                raise _fault(f"{name!r} takes a list of filters, not {_show(operand)}.")
-            parts = [self.group(part, depth + 1) for part in operand]
-            return _every(parts) if name == "and" else lambda item: any(part(item) for part in parts)
-        read = _reader(name)
-        tests = operand if isinstance(operand, dict) else {"eq": operand}
-        if not tests:
-            raise _fault(f"{name!r} has an empty condition. {_EXAMPLE}")
-        return _every([self._test(read, name, operator, value) for operator, value in tests.items()])
-
-    def _test(self, read: Callable[[Item], Any], name: str, operator: str, operand: object) -> Predicate:
-        self._count()
-        holds = _OPERATORS.get(operator)
-        if holds is None:
-            near = difflib.get_close_matches(operator[:60], _PUBLIC, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_PUBLIC)}."
-            raise _fault(f"{operator[:60]!r} at {name!r} is no operator. {hint}")
-        _check_operand(name, operator, operand)
-        return lambda item: holds(read(item), operand)
-
-    def _count(self) -> None:
-        self._num_conditions += 1
-        if self._num_conditions > MAX_CONDITIONS:
-            raise _fault(f"more than {MAX_CONDITIONS} conditions. Use 'in' with a list of values.")
+        case Test(field, operator, operand):
+            compare, read = _OPERATORS[operator], field.read
+            return lambda item: compare(read(item), operand)
 
 
-def _every(parts: list[Predicate]) -> Predicate:
-    if len(parts) == 1:
-        return parts[0]
-    return lambda item: all(part(item) for part in parts)
-
-
-def _reader(name: str) -> Callable[[Item], Any]:
-    """A function that reads the field `name` of an item; None where the item lacks it."""
-    root, _, rest = name.partition(".")
-    if rest and root == "labels":
-        return lambda item: item.labels.get(rest)
-    if rest and root == "metadata":
-        steps = rest.split(".")
-        return lambda item: _walk(item.metadata, rest, steps)
-    raise _fault(f"{name[:60]!r} is no field. There are labels.<name>, metadata.<name>, and, or, not.")
-
-
-def _walk(metadata: Mapping[str, Any], whole: str, steps: list[str]) -> object:
-    if whole in metadata:  # a key may have dots of its own
-        return metadata[whole]
+def _walk(metadata: Mapping[str, Any], path: str) -> object:
+    if path in metadata:  # a key may have dots of its own
+        return metadata[path]
     value: Any = metadata
-    for step in steps:
+    for step in path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     return value
-
-
-def _check_operand(name: str, operator: str, operand: object) -> None:
-    if operator == "in" and not isinstance(operand, list):
-        raise _fault(f"'in' at {name!r} takes a list, not {_show(operand)}.")
-    if isinstance(operand, list) and len(operand) > MAX_VALUES:
-        raise _fault(f"a list at {name!r} of more than {MAX_VALUES:,} values. Search in several steps.")
-    if operator == "exists" and not isinstance(operand, bool):
-        raise _fault(f"'exists' at {name!r} takes true or false, not {_show(operand)}.")
-    if operator in _ORDERS and (isinstance(operand, bool) or not isinstance(operand, str | int | float)):
-        raise _fault(f"{operator!r} at {name!r} takes a number or a string, not {_show(operand)}.")
-    if operator in ("eq", "ne") and not isinstance(operand, (*_SCALARS, list)):
-        raise _fault(f"{operator!r} at {name!r} takes a value, not {_show(operand)}.")
 
 
 def _equal(value: object, operand: object) -> bool:
@@ -161,4 +120,3 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "exists": lambda value, operand: (value is not None) == operand,
     **_ORDERS,
 }
-_PUBLIC = ("in", "gte", "gt", "lte", "lt", "ne", "exists")

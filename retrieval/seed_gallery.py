@@ -21,7 +21,10 @@ from safetensors.numpy import save as save_safetensors
 
 from retrieval.errors import QueryError, SeedError
 from retrieval.exact import ExactIndex, unit_query
-from retrieval.gallery import DEFAULT_TARGET, Floats, Item, Match, Predicate
+from retrieval.filter import predicate
+from retrieval.gallery import DEFAULT_TARGET, Floats, Match, Query
+from retrieval.item import Item
+from retrieval.selection import select
 
 ITEMS = "items.jsonl"
 VECTORS = "vectors.safetensors"
@@ -64,17 +67,27 @@ class SeedGallery:
     def __len__(self) -> int:
         return len(self._items)
 
-    def search(
-        self, query_E: Floats, *, target: str = DEFAULT_TARGET, top_k: int = 5, where: Predicate | None = None
-    ) -> list[Match]:
+    def search(self, query_E: Floats, query: Query = Query()) -> list[Match]:  # noqa: B008 - immutable
         """See `Gallery.search`."""
-        index = self._index(target)
+        index = self._index(query.target)
         unit_E = unit_query(query_E, self.dimensions)
-        allowed = None if where is None else np.fromiter(map(where, self._items), dtype=bool, count=len(self))
-        rows, scores = index.search(unit_E, top_k, allowed)
-        return [
-            Match(self._items[row], float(score)) for row, score in zip(rows, scores.astype(float), strict=True)
-        ]
+        # Whatever is left out after ranking needs a longer ranking to choose from.
+        wanted = query.top_k if query.group_by is None and query.after is None else len(self)
+        rows, scores = index.search(unit_E, wanted, self._allowed(query))
+        ranked = (
+            Match(self._items[row], score) for row, score in zip(rows, scores.astype(float).tolist(), strict=True)
+        )
+        return select(ranked, query)
+
+    def _allowed(self, query: Query) -> NDArray[np.bool_] | None:
+        if query.where is None and query.exclude is None:
+            return None
+        allowed_N = np.ones(len(self), dtype=bool)
+        if query.where is not None:
+            allowed_N = np.fromiter(map(predicate(query.where), self._items), dtype=bool, count=len(self))
+        if query.exclude in self._row:
+            allowed_N[self._row[query.exclude]] = False
+        return allowed_N
 
     def get(self, item_id: str) -> Item | None:
         """See `Gallery.get`."""
@@ -93,7 +106,11 @@ class SeedGallery:
         return index.vectors_nE[found[0]] if len(found) else None
 
     def image(self, item_id: str) -> bytes | None:
-        """See `Gallery.image`."""
+        """See `Gallery.image`; a seed keeps only thumbnails."""
+        return self.thumbnail(item_id)
+
+    def thumbnail(self, item_id: str) -> bytes | None:
+        """See `Gallery.thumbnail`."""
         item = self.get(item_id)
         return self._images.read(f"{self._row[item_id]}.jpg") if item is not None and item.has_image else None
 

@@ -29,7 +29,7 @@ from models.engine import Encoded, Output, scatter
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from models.sample import Sample
-from retrieval.gallery import Item
+from retrieval.item import Item
 from retrieval.seed_gallery import SeedGallery, read_seed, write_seed
 
 WORDS = ("[PAD]", "[UNK]", "red", "blue", "star")

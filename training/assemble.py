@@ -17,7 +17,7 @@ from models.checkpoint import CONFIG, FORMAT, GALLERY, TOKENIZER, Checkpoint, Ch
 from models.decode import decode_image
 from models.nets.network import Network
 from models.predictor import Predictor
-from retrieval.gallery import Item
+from retrieval.item import Item
 from retrieval.seed_gallery import write_seed
 from training.data.pairs import Pairs
 from training.export import export_network

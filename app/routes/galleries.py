@@ -10,7 +10,7 @@ from app.openapi import JPEG_RESPONSES, SEARCH
 from app.payload import read_search
 from app.refusals import NotFoundError
 from app.schemas.galleries import ItemPage, ItemResponse, MatchResponse, SearchResponse
-from retrieval.gallery import Item
+from retrieval.item import Item
 
 MAX_PAGE_ITEMS = 1000
 _CACHE = "public, max-age=3600"

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from retrieval.gallery import Item, Match
+from retrieval.gallery import Match
+from retrieval.item import Item
 
 
 class ItemResponse(BaseModel):

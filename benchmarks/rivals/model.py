@@ -144,17 +144,19 @@ class GraphModel(Preparation):
 
     def __init__(self, checkpoint: Checkpoint, num_threads: int) -> None:
         from models.predictor import load_predictor
+        from retrieval.gallery import Query
         from retrieval.seed_gallery import read_seed
 
         super().__init__(checkpoint)
         self._predictor = load_predictor(checkpoint, engine="onnx", num_threads=num_threads)
         self._gallery = read_seed(checkpoint.path / "gallery")
+        self._query = Query(top_k=TOP_K)
 
     def predict(self, examples: Sequence[Example]) -> list[Answer]:
         heads = self._predictor.config.network.classes
         answers = []
         for prediction in self._predictor.predict(examples):
-            matches = self._gallery.search(prediction.embedding_E, top_k=TOP_K)
+            matches = self._gallery.search(prediction.embedding_E, self._query)
             answers.append(
                 {
                     "classes": {

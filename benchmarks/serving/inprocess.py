@@ -18,7 +18,7 @@ from models.checkpoint import Checkpoint, read_checkpoint
 from models.decode import decode_image
 from models.predictor import Prediction, Predictor, load_predictor
 from models.sample import Sample
-from retrieval.gallery import Match
+from retrieval.gallery import Match, Query
 from retrieval.seed_gallery import SeedGallery, read_seed
 
 NEAR = 40  # items whose cosines are kept, so that ties at the fifth place are told from faults
@@ -67,7 +67,7 @@ class Model:
         samples = [Sample(image=decode_image(pair.image, side_px=self._side_px), text=pair.text) for pair in pairs]
         predictions = predictor.predict([predictor.prepare(sample) for sample in samples])
         return [
-            (prediction, self._gallery.search(prediction.embedding_E, target="fused", top_k=top_k))
+            (prediction, self._gallery.search(prediction.embedding_E, Query(target="fused", top_k=top_k)))
             for prediction in predictions
         ]
 

@@ -13,6 +13,7 @@ from models.decode import decode_image
 from models.errors import InputError
 from models.predictor import Predictor, load_predictor
 from models.sample import Sample
+from retrieval.gallery import Query
 from retrieval.seed_gallery import read_seed
 
 DATA = Path(__file__).parent.parent / "data"
@@ -29,7 +30,7 @@ def answer(predictor: Predictor, item: Mapping[str, Any]) -> dict[str, Any]:
     if item["image"] is not None:
         image = decode_image((INPUTS / item["image"]).read_bytes(), side_px=config.preprocessing.image.side_px)
     (prediction,) = predictor.predict([predictor.prepare(Sample(image=image, text=item["text"]))])
-    matches = read_seed(OLD / "gallery").search(prediction.embedding_E, top_k=3)
+    matches = read_seed(OLD / "gallery").search(prediction.embedding_E, Query(top_k=3))
     return {
         "scores": {
             head: dict(zip(config.network.classes[head].labels, map(float, scores), strict=True))

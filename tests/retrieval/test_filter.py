@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.filter import MAX_CONDITIONS, MAX_DEPTH, parse_filter
-from retrieval.gallery import Item
+from retrieval.filter import predicate
+from retrieval.filter_parsing import MAX_CONDITIONS, MAX_DEPTH, parse_filter
+from retrieval.item import Item
 
 SHIRT = Item(
     id="1",
@@ -52,7 +53,7 @@ SHIRT = Item(
     ],
 )
 def test_a_filter_means_what_the_contract_says(filter_: dict[str, Any], passes: bool) -> None:
-    assert parse_filter(filter_)(SHIRT) is passes
+    assert predicate(parse_filter(filter_))(SHIRT) is passes
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def _holds(operator: str, parts: list[Any], value: Any, wanted: Any) -> bool:
 
 @given(filters, items)
 def test_a_filter_equals_brute_force(filter_: dict[str, Any], item: Item) -> None:
-    assert parse_filter(filter_)(item) == brute_force(filter_, item)
+    assert predicate(parse_filter(filter_))(item) == brute_force(filter_, item)
 
 
 json_values = st.recursive(
@@ -172,7 +173,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_arbitrary_json_raises_only_query_errors(value: object) -> None:
     try:
-        passes = parse_filter(value)
+        passes = predicate(parse_filter(value))
     except QueryError:
         return
     assert passes(SHIRT) in (True, False)

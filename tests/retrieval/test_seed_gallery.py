@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from retrieval.errors import QueryError, SeedError
-from retrieval.filter import parse_filter
-from retrieval.gallery import Item
+from retrieval.filter_parsing import parse_filter
+from retrieval.gallery import Query
+from retrieval.item import Item
 from retrieval.seed_gallery import SeedGallery, read_seed, write_seed
 
 NAN = np.nan
@@ -46,12 +47,12 @@ def test_what_was_written_is_read(gallery: SeedGallery) -> None:
 
 
 def test_equal_scores_come_in_the_order_of_ids(gallery: SeedGallery) -> None:
-    found = gallery.search(np.array([2, 0], np.float32), top_k=2)
+    found = gallery.search(np.array([2, 0], np.float32), Query(top_k=2))
     assert [(match.item.id, match.score) for match in found] == [("a", 1.0), ("b", 1.0)]
 
 
 def test_items_without_the_vector_are_not_found_by_it(gallery: SeedGallery) -> None:
-    found = gallery.search(np.array([1, 0], np.float32), target="image")
+    found = gallery.search(np.array([1, 0], np.float32), Query(target="image"))
     assert [match.item.id for match in found] == ["a", "☃/é"]
     assert gallery.vector("b", "image") is None
     assert gallery.vector("none") is None
@@ -60,7 +61,7 @@ def test_items_without_the_vector_are_not_found_by_it(gallery: SeedGallery) -> N
 
 def test_the_filter_comes_before_top_k(gallery: SeedGallery) -> None:
     where = parse_filter({"labels.kind": "man"})
-    found = gallery.search(np.array([1, 0], np.float32), top_k=1, where=where)
+    found = gallery.search(np.array([1, 0], np.float32), Query(top_k=1, where=where))
     assert [match.item.id for match in found] == ["☃/é"]
 
 
@@ -71,7 +72,7 @@ def test_pages_follow_one_another(gallery: SeedGallery) -> None:
 
 def test_an_unknown_target_names_those_that_there_are(gallery: SeedGallery) -> None:
     with pytest.raises(QueryError, match="fused, image"):
-        gallery.search(np.array([1, 0], np.float32), target="audio")
+        gallery.search(np.array([1, 0], np.float32), Query(target="audio"))
 
 
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
@@ -113,3 +114,12 @@ def test_a_damaged_seed_is_refused_with_the_remedy(tmp_path: Path, name: str, da
         (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(SeedError, match="Restore"):
         read_seed(tmp_path)
+
+
+def test_pages_and_a_left_out_item_agree_with_the_whole_ranking(gallery: SeedGallery) -> None:
+    query = np.array([2, 1], np.float32)
+    whole = gallery.search(query, Query(top_k=9))
+    first = gallery.search(query, Query(top_k=1))
+    rest = gallery.search(query, Query(top_k=9, after=(first[-1].score, first[-1].item.id)))
+    assert [*first, *rest] == whole
+    assert gallery.search(query, Query(top_k=9, exclude=whole[0].item.id)) == whole[1:]

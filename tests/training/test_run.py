@@ -10,6 +10,7 @@ import pytest
 from models.checkpoint import CONFIG, WEIGHTS, find_versions, read_checkpoint
 from models.config import ImageEncoder, NetworkConfig
 from models.errors import ConfigError, ManifestError
+from retrieval.gallery import Query
 from retrieval.seed_gallery import read_seed
 from tests.tiny import Recorder, tiny_recipe, write_pairs
 from training import run
@@ -79,7 +80,7 @@ def test_the_gallery_holds_rows_of_train_and_val_and_never_of_test(whole: Path) 
     assert (gallery.image(first.id) or b"").startswith(b"\xff\xd8")
     vector = gallery.vector(first.id)
     assert vector is not None
-    assert gallery.search(vector, top_k=1)[0].item == first
+    assert gallery.search(vector, Query(top_k=1))[0].item == first
 
 
 def test_the_figures_are_by_subset_and_head(whole: Path) -> None:
