@@ -1,0 +1,60 @@
+"""Where galleries are kept: by name, each seen through the embeddings of the models that search it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from retrieval.gallery import WritableGallery
+from retrieval.seed_gallery import SeedGallery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """Whose vectors a gallery is seen through.
+
+    id: the checkpoint's `embedding_id`.
+    targets: the vectors that an item may have: `fused`, then the model's modalities.
+    """
+
+    id: str
+    dimensions: int
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seed:
+    """What a checkpoint ships, with the vectors of its own embedding.
+
+    version: the checkpoint's. A newer one adds, replaces and takes away what seeds brought;
+        what users wrote or deleted stays so.
+    """
+
+    version: int
+    items: SeedGallery
+
+
+class Store(Protocol):
+    """Galleries by name. Every call may be made from several threads, and may block."""
+
+    def names(self) -> list[str]:
+        """The galleries that there are, in order."""
+
+    def open(self, name: str, embedding: Embedding, seed: Seed | None = None) -> WritableGallery:
+        """See the gallery through an embedding; it is made where there is none.
+
+        Several embeddings of one gallery may be open at once, over the same items. Items that lack vectors of this
+        one are `pending`, and are not found until they are filled.
+
+        Raises:
+            ValueError: a name that is not of letters, digits, '_', '.' and '-', or an embedding whose id is known
+                with other dimensions.
+            GalleryError: it cannot be read.
+        """
+
+    def drop(self, name: str) -> bool:
+        """Delete a gallery with all that is in it; whether it was there. No view of it may be used any more."""
+
+    def forget(self, name: str, embedding_id: str) -> int:
+        """Delete the vectors of an embedding that no model uses any more. Returns how many there were."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
