@@ -35,11 +35,11 @@ class Seed:
 class Store(Protocol):
     """Galleries by name. Every call may be made from several threads, and may block."""
 
-    def names(self) -> list[str]:
-        """The galleries that there are, in order."""
+    def models(self) -> dict[str, str]:
+        """The galleries that there are, in order, each with the name of the model that it is of."""
 
-    def open(self, name: str, embedding: Embedding, seed: Seed | None = None) -> WritableGallery:
-        """See the gallery through an embedding; it is made where there is none.
+    def open(self, name: str, embedding: Embedding, *, model: str, seed: Seed | None = None) -> WritableGallery:
+        """See the gallery through an embedding; it is made, for that model, where there is none.
 
         Several embeddings of one gallery may be open at once, over the same items. Items that lack vectors of this
         one are `pending`, and are not found until they are filled.
