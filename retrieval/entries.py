@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.gallery import DEFAULT_TARGET, Entry, Floats
+from retrieval.item import Item
 from retrieval.store import Embedding
 
 MAX_ID_BYTES = 512
@@ -33,7 +34,23 @@ def check_entries(entries: Sequence[Entry], embedding: Embedding) -> list[Entry]
 
 def _check(entry: Entry, embedding: Embedding) -> Entry:
     item = entry.item
-    check_id(item.id)
+    check_item(item)
+    where = f"item {item.id[:60]!r}"
+    if DEFAULT_TARGET not in entry.vectors:
+        raise ValueError(f"{where}: needs the vector {DEFAULT_TARGET!r}")
+    vectors = check_vectors(entry.vectors, embedding, where)
+    has_image = entry.image is not None or entry.thumbnail is not None
+    return replace(entry, item=replace(item, has_image=has_image), vectors=vectors)
+
+
+def check_item(item: Item) -> None:
+    """Refuse what no store keeps.
+
+    Raises:
+        ValueError: the first fault, which names id and field.
+    """
+    if not is_id(item.id):
+        raise ValueError(f"id: must be text of 1 to {MAX_ID_BYTES} bytes in UTF-8")
     where = f"item {item.id[:60]!r}"
     if item.text is not None:
         _check_text(item.text, f"{where}: text")
@@ -43,22 +60,11 @@ def _check(entry: Entry, embedding: Embedding) -> Entry:
             raise ValueError(f"{where}: label {name[:60]!r} must be a string or a list of strings")
     _check_json(dict(item.labels), f"{where}: labels", 0)
     _check_json(dict(item.metadata), f"{where}: metadata", 0)
-    if DEFAULT_TARGET not in entry.vectors:
-        raise ValueError(f"{where}: needs the vector {DEFAULT_TARGET!r}")
-    vectors = check_vectors(entry.vectors, embedding, where)
-    has_image = entry.image is not None or entry.thumbnail is not None
-    return replace(entry, item=replace(item, has_image=has_image), vectors=vectors)
 
 
-def check_id(item_id: str) -> None:
-    """Refuse an id that is empty or too long.
-
-    Raises:
-        ValueError: it cannot be an item's.
-    """
-    _check_text(item_id, "id")
-    if not 1 <= len(item_id.encode()) <= MAX_ID_BYTES:
-        raise ValueError(f"id: must have 1 to {MAX_ID_BYTES} bytes in UTF-8")
+def is_id(item_id: str) -> bool:
+    """Whether an item may have this id."""
+    return _NO_TEXT.search(item_id) is None and 1 <= len(item_id.encode()) <= MAX_ID_BYTES
 
 
 def check_vectors(vectors: Mapping[str, Floats], embedding: Embedding, where: str) -> dict[str, Floats]:

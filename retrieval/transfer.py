@@ -50,4 +50,4 @@ class Transferable(Protocol):
         """All items in the order of their ids, after the id `after`; each as it is when it is reached."""
 
     def receive(self, name: str, description: Description, records: Sequence[Record]) -> None:
-        """Write records in one transaction. The gallery is made where there is none; to write one again is safe."""
+        """Write records in one transaction. It is made where there is none; writing one again is safe."""
