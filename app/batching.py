@@ -9,12 +9,11 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Generic
+from typing import Any, Generic
 
-from app.batch_limits import Limits, Shrunk
-from app.fair_queue import FairQueue
+from app.backlog import Backlog
+from app.batch_limits import Limits
 from app.jobs import In, Job, Out, Run, settle_all
-from app.pace import Pace
 from app.refusals import ClosedError, QueueFullError, StuckError
 
 _LOG = logging.getLogger(__name__)
@@ -54,24 +53,33 @@ class Batcher(Generic[In, Out]):
         self._run = run
         self._name = name
         self._num_workers = num_workers
-        self._limits = limits
         self._cost = cost
-        self._max_queue_items = max_queue_items
         self.on_batch: Callable[[int], object] = _ignore
         """Takes the number of items of each batch before it is run, in a worker's thread."""
         self.on_expiry: Callable[[], object] = _ignore
         """Called for each item whose deadline or client was gone before its turn came."""
-        self._waiting: FairQueue[Job[In, Out]] = FairQueue()
-        self._running: set[Run[In, Out]] = set()
+        self._waiting = Backlog[In](
+            limits, num_workers=num_workers, max_items=max_queue_items, is_dead=self._is_dead
+        )
+        self._next: Batcher[Any, Any] | None = None
+        self._onward: Callable[[Out], Any] = _ignore
+        self._running: set[Run[In, Any]] = set()
         self._changed = threading.Condition()
         self._num_idle = 0
         self._num_stuck = 0
         self._num_missing = 0  # workers that were given up and not yet replaced
-        self._shrunk = Shrunk(limits.items)
         self._closed = True
-        self._pace = Pace()
         self._loop: asyncio.AbstractEventLoop
         self._threads: list[threading.Thread] = []
+
+    def lead_to(self, following: "Batcher[Any, Any]", onward: Callable[[Out], Any]) -> None:
+        """Hand results on to another batcher, from thread to thread: the event loop is asked only for the end.
+
+        Args:
+            following: whose result then is what `submit` gives, with the seconds spent in both queues.
+            onward: from a result to the other's item, or to None where it ends here.
+        """
+        self._next, self._onward = following, onward
 
     def start(self) -> None:
         """Start the workers; called once, within the event loop that will submit."""
@@ -97,27 +105,41 @@ class Batcher(Generic[In, Out]):
             TimeoutError: past the deadline.
             Exception: what `run` raised or returned for this item.
         """
-        job: Job[In, Out] = Job(item, self._loop.create_future(), flow, deadline, self._cost(item))
+        job: Job[In, Any] = Job(item, self._loop.create_future(), flow, deadline, self._cost(item))
         with self._changed:
             if self._closed:
                 raise ClosedError()
-            if len(self._waiting) >= self._max_queue_items:
-                self._drop_dead()
-            if len(self._waiting) >= self._max_queue_items:
-                raise QueueFullError(self.turn_seconds(len(self._waiting)))
-            self._pace.arrived(job.arrived)
-            self._waiting.push(job, flow or job)
+            self._waiting.push(job)
             self._changed.notify()
         try:
             return await job.future
         finally:
             del job  # else an exception's traceback holds this frame, and the frame the exception and the item
 
+    def take_over(self, jobs: Sequence[tuple[Job[Any, Any], In]]) -> None:
+        """Queue items for jobs that another batcher has done its part of. Called in its worker's thread."""
+        refused: list[tuple[Job[Any, Any], Exception]] = []
+        taken = [
+            Job(item, job.future, job.flow, job.deadline, self._cost(item), queued=job.queued)
+            for job, item in jobs
+        ]
+        with self._changed:
+            for job in taken:
+                try:
+                    if self._closed:
+                        raise ClosedError()
+                    self._waiting.push(job)
+                except (ClosedError, QueueFullError) as error:
+                    refused.append((job, error))
+            self._changed.notify(len(taken))
+        if refused:
+            self._tell(partial(settle_all, refused))
+
     async def close(self) -> None:
         """Refuse new items, fail those that still wait, and let running batches end, unless they hang."""
         with self._changed:
             self._closed = True
-            left = [self._waiting.pop() for _ in range(len(self._waiting))]
+            left = self._waiting.drain()
             self._changed.notify_all()
         for job in left:
             job.settle(ClosedError())
@@ -136,11 +158,11 @@ class Batcher(Generic[In, Out]):
 
     def turn_seconds(self, num_ahead: int) -> float:
         """How long an item behind so many would wait for its turn, by the measured rate."""
-        return self._pace.turn_seconds(num_ahead, self._num_workers)
+        return self._waiting.turn_seconds(num_ahead)
 
     def max_items(self) -> int:
         """Items that a batch may have now: fewer for a while after one found no memory."""
-        return self._shrunk.items
+        return self._waiting.shrunk.items
 
     def num_stuck(self) -> int:
         """Threads that were given up and still hang."""
@@ -180,13 +202,7 @@ class Batcher(Generic[In, Out]):
         thread.start()
         self._threads.append(thread)
 
-    def _drop_dead(self) -> None:
-        jobs = [self._waiting.pop() for _ in range(len(self._waiting))]
-        for job in jobs:
-            if not self._is_dead(job):
-                self._waiting.push(job, job.flow or job)
-
-    def _is_dead(self, job: Job[In, Out]) -> bool:
+    def _is_dead(self, job: Job[In, Any]) -> bool:
         """Whether nobody waits for the item any longer; counted, and answered where its time is over."""
         if not job.future.done():
             if perf_counter() < job.deadline:
@@ -212,11 +228,26 @@ class Batcher(Generic[In, Out]):
                 self._threads.remove(threading.current_thread())
                 return False  # another has taken this worker's place
             self._running.discard(run)
-            self._pace.worked(len(run.jobs), perf_counter() - run.started)
-        queued = [run.started - job.arrived for job in run.jobs]
-        settled = list(zip(run.jobs, results, queued, strict=True))
-        self._tell(partial(settle_all, settled))  # one wake-up of the loop for the batch
+            self._waiting.pace.worked(len(run.jobs), perf_counter() - run.started)
+        for job in run.jobs:
+            job.queued += run.started - job.arrived
+        self._pass_on(list(zip(run.jobs, results, strict=True)))
         return True
+
+    def _pass_on(self, done: list[tuple[Job[In, Any], Out | Exception]]) -> None:
+        """Hand on what leads to the next batcher, and answer the rest with one wake-up of the event loop."""
+        ended: list[tuple[Job[In, Any], Any]] = []
+        followed = []
+        for job, result in done:
+            item = None if isinstance(result, Exception) else self._onward(result)
+            if item is None:
+                ended.append((job, result))
+            else:
+                followed.append((job, item))
+        if self._next is not None and followed:
+            self._next.take_over(followed)
+        if ended:
+            self._tell(partial(settle_all, ended))
 
     def _tell(self, settle: Callable[[], None]) -> None:
         try:
@@ -224,19 +255,16 @@ class Batcher(Generic[In, Out]):
         except RuntimeError:
             _LOG.warning("the event loop ended before an item was answered")
 
-    def _take(self) -> Run[In, Out] | None:
+    def _take(self) -> Run[In, Any] | None:
         """The next batch, without the items that nobody waits for; None once closed."""
         with self._changed:
             self._num_idle += 1
             try:
                 while not self._closed:
-                    while self._waiting and self._is_dead(self._waiting.peek()):
-                        self._waiting.pop()
-                    if not self._waiting:
-                        self._changed.wait()
-                    elif (pause := self._pause()) > 0:
+                    pause = self._waiting.pause()
+                    if pause is None or pause > 0:
                         self._changed.wait(pause)
-                    elif jobs := self._next_jobs():
+                    elif jobs := self._waiting.take(self._num_idle):
                         run = Run(jobs)
                         self._running.add(run)
                         return run
@@ -244,31 +272,7 @@ class Batcher(Generic[In, Out]):
             finally:
                 self._num_idle -= 1
 
-    def _pause(self) -> float:
-        """Seconds that the first of those that wait may still wait for a fuller batch."""
-        missing = self._shrunk.items - len(self._waiting)
-        patience = self._pace.patience_seconds(missing, self._limits.linger_seconds)
-        return self._waiting.peek().arrived + patience - perf_counter()
-
-    def _next_jobs(self) -> list[Job[In, Out]]:
-        # Whoever lingers for a full batch wants it whole.
-        fair = math.ceil(len(self._waiting) / (1 if self._limits.linger_seconds else self._num_idle))
-        share = min(self._shrunk.items, fair)
-        jobs: list[Job[In, Out]] = []
-        total = (0,) * len(self._limits.cost)
-        while self._waiting and len(jobs) < share:
-            job = self._waiting.peek()
-            if self._is_dead(job):
-                self._waiting.pop()
-                continue
-            total = tuple(map(sum, zip(total, job.cost, strict=True)))
-            over = any(spent > limit for spent, limit in zip(total, self._limits.cost, strict=True))
-            if jobs and (over or job.alone or jobs[0].alone):
-                break
-            jobs.append(self._waiting.pop())
-        return jobs
-
-    def _results(self, run: Run[In, Out], items: list[In]) -> Sequence[Out | Exception]:
+    def _results(self, run: Run[In, Any], items: list[In]) -> Sequence[Out | Exception]:
         if run.given_up:  # nobody takes them
             return [StuckError(perf_counter() - run.started)] * len(items)
         run.called = perf_counter()
@@ -282,9 +286,9 @@ class Batcher(Generic[In, Out]):
             half = len(items) // 2
             if isinstance(error, MemoryError):
                 _LOG.warning("%s: no memory for %d items at once; for a while %d", self._name, len(items), half)
-                self._shrunk.to(half)
+                self._waiting.shrunk.to(half)
         else:
-            self._shrunk.went_well()
+            self._waiting.shrunk.went_well()
             return results
         return [*self._results(run, items[:half]), *self._results(run, items[half:])]
 

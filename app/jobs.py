@@ -17,6 +17,7 @@ class Job(Generic[In, Out]):
     flow: whom it belongs to; None is nobody else's.
     deadline: by `perf_counter`.
     alone: it must not share a batch.
+    queued: seconds that it has waited for its turn, here and in the queues before.
     """
 
     item: In
@@ -25,6 +26,7 @@ class Job(Generic[In, Out]):
     deadline: float
     cost: tuple[int, ...]
     alone: bool = False
+    queued: float = 0.0
     arrived: float = field(default_factory=perf_counter)
 
     def settle(self, result: tuple[Out, float] | Exception) -> None:
@@ -52,7 +54,7 @@ class Run(Generic[In, Out]):
     given_up: bool = False
 
 
-def settle_all(settled: Sequence[tuple[Job[In, Out], Out | Exception, float]]) -> None:
+def settle_all(settled: Sequence[tuple[Job[In, Out], Out | Exception]]) -> None:
     """Answer a whole batch: each job with its result, and the seconds that it was queued."""
-    for job, result, queued in settled:
-        job.settle(result if isinstance(result, Exception) else (result, queued))
+    for job, result in settled:
+        job.settle(result if isinstance(result, Exception) else (result, job.queued))

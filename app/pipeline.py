@@ -8,6 +8,7 @@ queues; knows nothing of HTTP, nor of which models are served."""
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -25,9 +26,45 @@ from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Prediction
 from retrieval.gallery import Match, Query
 
-_Raw = tuple[Model, Inputs]
-_Work = tuple[Model, Example]
-_Query = Callable[[], Sequence[Match]]
+_Search = Callable[[], Sequence[Match]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Raw:
+    """What comes in, and what is to be searched for with the embedding that it gets."""
+
+    model: Model
+    inputs: Inputs
+    query: Query | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """What the network takes."""
+
+    model: Model
+    example: Example
+    query: Query | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What the network gave."""
+
+    ready: _Ready
+    prediction: Prediction
+    times: ForwardTimes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Matched:
+    """What a search gave; `found` is what it came from, where that was an item of ours."""
+
+    matches: Sequence[Match]
+    seconds: float
+    found: _Found | None
+
 
 _WATCH_SECONDS = 0.25
 _MAX_STUCK = 8  # threads that hang and cannot be ended; beyond, only a new process helps
@@ -52,12 +89,15 @@ class Pipeline:
         # Decoding and searching take a thirtieth of the network's time: half the cores can feed all of them.
         light: dict[str, Any] = {
             "num_workers": max(1, usable_cores() // 2),
-            "limits": Limits(items=1),
             "max_queue_items": max_queue_items,
         }
-        self._decoder = Batcher[_Raw, tuple[Example, float]](self._decode, name="decode", **light)
-        self._searcher = Batcher[_Query, tuple[Sequence[Match], float]](_search, name="search", **light)
-        self._forward = Batcher[_Work, tuple[Prediction, ForwardTimes]](
+        self._decoder = Batcher[_Raw, _Ready](self._decode, name="decode", limits=Limits(items=1), **light)
+        # The items of a forward pass come at once, and are answered at once: one wake-up for all.
+        together = Limits(items=settings.max_batch_items)
+        self._searcher = Batcher[tuple[_Search, _Found | None], _Matched](
+            _search_each, name="search", limits=together, **light
+        )
+        self._forward = Batcher[_Ready, _Found](
             self._forward_batch,
             name="forward",
             num_workers=num_workers,
@@ -69,6 +109,8 @@ class Pipeline:
             max_queue_items=max_queue_items,
             cost=_cost,
         )
+        self._decoder.lead_to(self._forward, lambda ready: ready)
+        self._forward.lead_to(self._searcher, _search_for)
         self.on_answer: Callable[[Answer], object] = lambda _: None
         """Takes each answer, within the event loop."""
         self._watch: asyncio.Task[None] | None = None
@@ -115,12 +157,14 @@ class Pipeline:
         self.on_answer(answer)
         return answer
 
-    async def search(self, query: Callable[[], Sequence[Match]], call: Call) -> Sequence[Match]:
+    async def search(self, query: _Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
         self.admit(call)
         async with asyncio.timeout(call.timeout_seconds()):
             with self.door.entered(call):
-                return await self._search(query, call)
+                (matched, _) = await self._searcher.submit((query, None), flow=call.flow, deadline=call.deadline)
+        call.record("search", matched.seconds)
+        return matched.matches
 
     async def warm_up(self, model: Model) -> None:
         """Run one real inference of the model.
@@ -130,26 +174,22 @@ class Pipeline:
         """
         await self._through(model, model.some_inputs(), Query(), Call(record=lambda *_: None))
 
-    async def _through(self, model: Model, inputs: Inputs, search: Query | None, call: Call) -> Answer:
-        turn: dict[str, Any] = {"flow": call.flow, "deadline": call.deadline}
-        matches: Sequence[Match] = []
+    async def _through(self, model: Model, inputs: Inputs, query: Query | None, call: Call) -> Answer:
         async with asyncio.timeout(call.timeout_seconds()):
             with self.door.entered(call):
-                (example, seconds), decode_wait = await self._decoder.submit((model, inputs), **turn)
-                call.record("decode", seconds)
-                (prediction, times), forward_wait = await self._forward.submit((model, example), **turn)
-                call.record("encode", times.encode)
-                call.record("fuse", times.fuse)
-                if search is not None and model.gallery is not None:
-                    query = partial(model.gallery.search, prediction.embedding_E, search)
-                    matches = await self._search(query, call)
-        call.record("queue", decode_wait + forward_wait)
-        return Answer(model, prediction, matches)
-
-    async def _search(self, query: _Query, call: Call) -> Sequence[Match]:
-        (matches, seconds), _ = await self._searcher.submit(query, flow=call.flow, deadline=call.deadline)
-        call.record("search", seconds)
-        return matches
+                raw = _Raw(model, inputs, None if model.gallery is None else query)
+                ended, queued = await self._decoder.submit(raw, flow=call.flow, deadline=call.deadline)
+        result: Any = ended  # of the last stage that it came to
+        matches: Sequence[Match] = []
+        if isinstance(result, _Matched):
+            call.record("search", result.seconds)
+            matches, result = result.matches, result.found
+        found: _Found = result
+        call.record("decode", found.ready.seconds)
+        call.record("encode", found.times.encode)
+        call.record("fuse", found.times.fuse)
+        call.record("queue", queued)
+        return Answer(model, found.prediction, matches)
 
     async def _replace_stuck(self) -> None:
         """Look after the workers for as long as the service runs."""
@@ -159,40 +199,54 @@ class Pipeline:
             try:
                 self._decoder.replace_stuck(limit_seconds)
                 self._searcher.replace_stuck(limit_seconds)
-                for model, _ in self._forward.replace_stuck(limit_seconds):
-                    self.failed.add((model.name, model.version))  # until an inference shows that it works
+                for ready in self._forward.replace_stuck(limit_seconds):
+                    self.failed.add(
+                        (ready.model.name, ready.model.version)
+                    )  # until an inference shows that it works
             except Exception:  # no thread may be had just now; the next look tries again
                 _LOG.exception("looking after the workers failed")
 
-    def _decode(self, waiting: list[_Raw]) -> list[tuple[Example, float]]:
-        [(model, inputs)] = waiting
+    def _decode(self, waiting: list[_Raw]) -> list[_Ready]:
+        [raw] = waiting
         start = perf_counter()
-        example = model.predictor.prepare(model.decode(inputs, self._limits))
-        return [(example, perf_counter() - start)]
+        example = raw.model.predictor.prepare(raw.model.decode(raw.inputs, self._limits))
+        return [_Ready(raw.model, example, raw.query, perf_counter() - start)]
 
-    def _forward_batch(self, works: list[_Work]) -> list[tuple[Prediction, ForwardTimes]]:
+    def _forward_batch(self, works: list[_Ready]) -> list[_Found]:
         """Run a batch, which may be of several models: one pass for each."""
-        results: dict[int, tuple[Prediction, ForwardTimes]] = {}
-        for model in dict.fromkeys(model for model, _ in works):
-            rows = [row for row, (other, _) in enumerate(works) if other is model]
+        results: dict[int, _Found] = {}
+        for model in dict.fromkeys(work.model for work in works):
+            rows = [row for row, work in enumerate(works) if work.model is model]
             try:
-                predictions, times = model.predictor.predict_timed([works[row][1] for row in rows])
+                predictions, times = model.predictor.predict_timed([works[row].example for row in rows])
             except Exception:
                 self.failed.add((model.name, model.version))
                 raise
             self.failed.discard((model.name, model.version))
             for row, prediction in zip(rows, predictions, strict=True):
-                results[row] = prediction, times
+                results[row] = _Found(works[row], prediction, times)
         return [results[row] for row in range(len(works))]
 
 
-def _cost(work: _Work) -> tuple[int, ...]:
-    model, example = work
-    cost = model.predictor.preprocessors.cost(example)
+def _cost(ready: _Ready) -> tuple[int, ...]:
+    cost = ready.model.predictor.preprocessors.cost(ready.example)
     return cost.get("image", 0), cost.get("text", 0)
 
 
-def _search(waiting: list[_Query]) -> list[tuple[Sequence[Match], float]]:
-    [query] = waiting
+def _search_for(found: _Found) -> tuple[_Search, _Found] | None:
+    ready = found.ready
+    if ready.query is None or ready.model.gallery is None:
+        return None
+    return partial(ready.model.gallery.search, found.prediction.embedding_E, ready.query), found
+
+
+def _search_each(waiting: list[tuple[_Search, _Found | None]]) -> list[_Matched | Exception]:
+    return [_search(search, found) for search, found in waiting]
+
+
+def _search(search: _Search, found: _Found | None) -> _Matched | Exception:
     start = perf_counter()
-    return [(query(), perf_counter() - start)]
+    try:
+        return _Matched(search(), perf_counter() - start, found)
+    except Exception as error:  # this item's; the others' searches have nothing to do with it
+        return error

@@ -4,8 +4,8 @@ Pure ASGI, within the intake: it also answers the exceptions that nobody foresaw
 
 import asyncio
 import logging
+import random
 import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -23,6 +23,7 @@ _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
 _PROBES = ("/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _LOG = logging.getLogger(__name__)
+_random = random.Random()  # noqa: S311 - an id is no secret; seeded by the system, and asks it for no more
 
 
 class Timings:
@@ -146,4 +147,4 @@ def _route(scope: Scope) -> str:
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The caller's id if it is 1 to 128 visible ASCII characters, else a new one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given.decode("ascii") if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode("ascii") if _SANE_ID.fullmatch(given) else f"{_random.getrandbits(128):032x}"

@@ -2,9 +2,10 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic_core import to_json
 
 from app.body import JSON
 from app.call import Call
@@ -12,31 +13,25 @@ from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.openapi import BATCH, PREDICT
 from app.payload import PredictRequest, read_batch, read_predict
-from app.schemas.common import Problem
-from app.schemas.predict import BatchFailure, BatchResponse, BatchSuccess, PredictResponse
+from app.schemas.predict import BatchResponse, PredictResponse, answer_json
+from app.served import Answer
 
 router = APIRouter(tags=["predict"])
 _predict = APIRouter()
 
 
-@_predict.post("/predict", openapi_extra=PREDICT)
-async def predict(context: ContextDep) -> PredictResponse:
+@_predict.post("/predict", openapi_extra=PREDICT, response_model=PredictResponse)
+async def predict(context: ContextDep) -> Response:
     """Classify an image, a text, or both, and find the items of the gallery that are like them."""
     model = context.model
     request = await context.payload(read_predict)
     async with context.while_connected():
         answer = await context.service.predict(model, request, context.call)
-    return PredictResponse.of(
-        answer,
-        num_labels=request.num_labels,
-        coverage=request.coverage,
-        request_id=context.request_id,
-        root_path=context.root_path,
-    )
+    return _json(_described(context, request, answer))
 
 
-@router.post("/predict/batch", openapi_extra=BATCH)
-async def predict_batch(context: ContextDep) -> BatchResponse:
+@router.post("/predict/batch", openapi_extra=BATCH, response_model=BatchResponse)
+async def predict_batch(context: ContextDep) -> Response:
     """Predict many items; each succeeds or fails for itself."""
     requests = await context.payload(read_batch, accepts=(JSON,))
     # A batch keeps the workers busy without filling the queue for everybody else; let in, it is let in whole.
@@ -46,29 +41,37 @@ async def predict_batch(context: ContextDep) -> BatchResponse:
     call = replace(context.call, admitted=True)
     async with context.while_connected():
         answers = await asyncio.gather(*(_one(context, request, call, gate) for request in requests))
-    return BatchResponse(results=answers)
+    return _json({"results": answers})
 
 
 async def _one(
     context: Context, request: PredictRequest | Exception, call: Call, gate: asyncio.Semaphore
-) -> BatchSuccess | BatchFailure:
+) -> dict[str, Any]:
     try:
         if isinstance(request, Exception):
             raise request
         async with asyncio.timeout(call.timeout_seconds()), gate, context.service.pipeline.room_for_batches:
             answer = await context.service.predict(context.model, request, call)
-        return BatchSuccess.of(
-            answer,
-            num_labels=request.num_labels,
-            coverage=request.coverage,
-            request_id=context.request_id,
-            root_path=context.root_path,
-        )
+        return {"status": 200, **_described(context, request, answer)}
     except Exception as error:  # it is this item's answer
         status = status_of(error)
         if status == 500:
             log_failure(error, context.request.scope, context.request_id)
-        return BatchFailure(status=status, problem=Problem(**problem_of(error, context.request_id)))
+        return {"status": status, "problem": problem_of(error, context.request_id)}
+
+
+def _described(context: Context, request: PredictRequest, answer: Answer) -> dict[str, Any]:
+    return answer_json(
+        answer,
+        num_labels=request.num_labels,
+        coverage=request.coverage,
+        request_id=context.request_id,
+        root_path=context.root_path,
+    )
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(to_json(content), media_type="application/json")
 
 
 async def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:

@@ -40,6 +40,11 @@ class MatchResponse(BaseModel):
         return cls(score=match.score, **_item_fields(match.item, gallery, root_path))
 
 
+def match_json(match: Match, gallery: str, root_path: str) -> dict[str, Any]:
+    """What `MatchResponse` describes, as plain objects."""
+    return {"score": match.score, **_item_fields(match.item, gallery, root_path)}
+
+
 def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
     url = f"{root_path}/galleries/{quote(gallery, safe='')}/items/{quote(item.id, safe='')}/image"
     return {

@@ -97,6 +97,50 @@ async def test_an_idle_worker_leaves_others_their_share() -> None:
     await batcher.close()
 
 
+async def test_a_result_is_handed_on_to_the_batcher_that_follows() -> None:
+    first, second = start(Recorder()), start(Recorder())
+    first.lead_to(second, lambda result: result + 1 if result > 2 else None)
+    results = await asyncio.gather(*(first.submit(item) for item in (1, 2, 3, -5)), return_exceptions=True)
+    assert [result[0] for result in results if isinstance(result, tuple)] == [2, 10, 14]  # 2 (2 x + 1), from 2 on
+    assert isinstance(results[3], KeyError)
+    await first.close()
+    await second.close()
+
+
+async def test_a_batcher_that_follows_and_is_full_refuses_and_nobody_waits_for_ever() -> None:
+    run = Recorder()
+    first, second = start(Recorder()), start(run, queue=1)
+    first.lead_to(second, lambda result: result)
+    held_ones = await held(second, run, 1)
+    with pytest.raises(QueueFullError):
+        await asyncio.wait_for(first.submit(3), 5)
+    run.open.set()
+    await asyncio.gather(*held_ones)
+    await second.close()
+    with pytest.raises(ClosedError):
+        await asyncio.wait_for(first.submit(3), 5)
+    await first.close()
+
+
+async def test_an_item_that_is_handed_on_keeps_its_deadline_and_its_time_in_queues_adds_up() -> None:
+    run = Recorder()
+    first, second = start(Recorder()), start(run)
+    first.lead_to(second, lambda result: result)
+    [busy] = await held(second, run)
+    late = asyncio.create_task(first.submit(3, deadline=time.perf_counter() + 0.02))
+    patient = asyncio.create_task(first.submit(4))
+    await asyncio.sleep(0.05)
+    run.open.set()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(late, 5)
+    result, queued = await patient
+    assert result == 16
+    assert queued >= 0.02
+    await busy
+    await first.close()
+    await second.close()
+
+
 async def test_a_bad_item_fails_alone_and_its_neighbours_succeed() -> None:
     run = Recorder()
     batcher = start(run)

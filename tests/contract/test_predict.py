@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.schemas.predict import BatchResponse, PredictResponse
 from tests.fakes import image_file
 
 RED = image_file("red")
@@ -71,6 +72,17 @@ def test_null_and_empty_and_absent_are_the_same(client: httpx.Client, absent: di
     form = dict.fromkeys(absent, "")
     nameless = {"image": ("", b"")}
     assert without_id(client.post("/predict", data={"text": "red", **form}, files=nameless)) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"num_labels": 0, "coverage": 0.9}, {"retrieve": False}])
+def test_the_answer_is_what_its_schema_describes(client: httpx.Client, options: dict[str, Any]) -> None:
+    fields = {"image": base64.b64encode(image_file("red")).decode(), "text": "red thing", **options}
+    answer = client.post("/predict", json=fields).json()
+    assert PredictResponse.model_validate(answer).model_dump(mode="json") == answer
+    batch = client.post("/predict/batch", json={"items": [fields, {"text": 1}]}).json()
+    success, failure = BatchResponse.model_validate(batch).results
+    assert success.model_dump(mode="json") == batch["results"][0]
+    assert failure.model_dump(mode="json") == batch["results"][1]
 
 
 def test_options_do_what_they_say(client: httpx.Client) -> None:
