@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.checking import index_faults
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.indexes import Indexes, Moment
 from retrieval.sqlite.merging import is_newer, merge
@@ -76,6 +77,11 @@ class LiveGallery:
             return 0 if place is None else Writing(db, changes).forget(place, leave=not seen_through)
 
         return self.file.write(job)
+
+    def index_faults(self) -> list[str]:
+        """Where the indexes differ from the file."""
+        with self.file.still(), self.file.reading() as db:
+            return [fault for indexes in self._indexes.values() for fault in index_faults(db, indexes)]
 
     @contextmanager
     def moment(self, indexes: Indexes) -> Iterator[tuple[sqlite3.Connection, Moment]]:

@@ -14,7 +14,7 @@ from retrieval.gallery import Floats
 
 Rows = NDArray[np.int64]
 
-_GONE = -1
+GONE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class RowIndex:
 
     def search(self, unit_E: Floats, top_k: int, allowed: Rows | None = None) -> tuple[Rows, Floats]:
         """At most `top_k` rows with their cosines, best first; of those that tie with the last any may lack."""
-        keep_n = self.rows_n != _GONE if allowed is None else np.isin(self.rows_n, allowed)
+        keep_n = self.rows_n != GONE if allowed is None else np.isin(self.rows_n, allowed)
         places = np.flatnonzero(keep_n)
         few = 4 * len(places) < len(self.rows_n)
         vectors_nE = self.room_NE[: len(self.rows_n)]
@@ -50,13 +50,13 @@ class RowIndex:
         if len(gone):
             hit_n = np.isin(rows_n, gone)
             if hit_n.any():
-                rows_n = np.where(hit_n, _GONE, rows_n)
+                rows_n = np.where(hit_n, GONE, rows_n)
                 num_gone += int(hit_n.sum())
         left = set(removed)
         new = [row for row in added if row not in left]
         room_NE = self.room_NE
         if 2 * num_gone > len(rows_n) + len(new):
-            alive_n = rows_n != _GONE
+            alive_n = rows_n != GONE
             rows_n, room_NE, num_gone = rows_n[alive_n], room_NE[: len(rows_n)][alive_n], 0
         if not new:
             return RowIndex(rows_n, room_NE, num_gone)

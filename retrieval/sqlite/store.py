@@ -1,16 +1,23 @@
 """Galleries in a folder, one SQLite file each."""
 
 import re
+import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from retrieval.sqlite.checking import MAX_FAULTS, faults
+from retrieval.sqlite.copying import copy_file, describe, missing, page_of_records, receive
 from retrieval.sqlite.faults import closed, told
 from retrieval.sqlite.file import looking
 from retrieval.sqlite.live import LiveGallery
 from retrieval.sqlite.lock import FileLock
 from retrieval.sqlite.view import SqliteGallery
 from retrieval.store import Embedding, Seed
+from retrieval.transfer import Description, Record
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _FILES = (".db", ".db-wal", ".db-shm", ".lock")
@@ -106,6 +113,56 @@ class SqliteStore:
                 return live.forget(embedding_id)
             finally:
                 self._close_unused(name)
+
+    def verify(self, name: str) -> list[str]:
+        """Read a gallery through. What is wrong with it, a sentence each; nothing where it is sound.
+
+        Raises:
+            GalleryError: there is none, or it cannot be opened at all.
+        """
+        with self._reading(name) as db:
+            found = list(islice(faults(db), MAX_FAULTS))
+        live = self._live.get(name)
+        return found if found or live is None else live.index_faults()
+
+    def backup(self, name: str, target: Path) -> None:
+        """Copy a gallery to a file, while it is used by this process or by another one.
+
+        Raises:
+            GalleryError: there is none, or a file cannot be read or written.
+        """
+        with self._reading(name) as db:
+            copy_file(db, target)
+
+    def describe(self, name: str) -> Description:
+        """See `Transferable.describe`."""
+        with self._reading(name) as db:
+            return describe(db)
+
+    def records(self, name: str, after: str | None = None) -> Iterator[Record]:
+        """See `Transferable.records`."""
+        while True:
+            with self._reading(name) as db:
+                page = page_of_records(db, after)
+            if not page:
+                return
+            yield from page
+            after = page[-1].item.id
+
+    def receive(self, name: str, description: Description, records: Sequence[Record]) -> None:
+        """See `Transferable.receive`."""
+        with self._guard:
+            live = self._opened(name, description.model)
+        live.file.write(lambda db, changes: receive(db, changes, description, records))
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[sqlite3.Connection]:
+        path = self.path(name)
+        live = self._live.get(name)
+        if live is None and not path.exists():
+            raise missing(path)
+        with looking(path) if live is None else live.file.reading() as db:
+            yield db
 
     def path(self, name: str) -> Path:
         """A gallery's file.

@@ -79,7 +79,7 @@ def _ordered(path: bytes, sign: str, operand: Any, parameters: list[Any]) -> str
     if isinstance(operand, str):
         parameters += [path, _bytes(operand)]
         return f"{_AT} AND kind = 's' AND value {sign} CAST(? AS TEXT))"
-    if math.isnan(operand):
+    if isinstance(operand, float) and math.isnan(operand):
         return _NOTHING
     sign, value = _bound(sign, operand)
     parameters += [path, value]
@@ -124,7 +124,7 @@ def _near(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _bytes(text: str) -> bytes:

@@ -6,7 +6,7 @@ reader who finds a vector's row in the file has the very item that the vector is
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 
@@ -33,6 +33,19 @@ class Writing:
 
     def put(self, entries: Mapping[str, Entry], seat: Seat, origin: Origin) -> None:
         """Write entries, by id, with vectors of `seat`; those of other embeddings stay where content is equal."""
+        rows = self.replace(
+            entries, origin, carried=[other for other in self.seats if other.number != seat.number]
+        )
+        self.embed(seat, {rows[item_id]: entry.vectors for item_id, entry in entries.items()})
+
+    def replace(self, entries: Mapping[str, Entry], origin: Origin, carried: Sequence[Seat]) -> dict[str, int]:
+        """Write entries without their vectors. Returns the row of each.
+
+        Args:
+            entries: by id.
+            origin: of all of them.
+            carried: embeddings whose vectors stay where the content is equal.
+        """
         rows = dict(zip(entries, self._take_rows(len(entries)), strict=True))
         contents = {
             item_id: content_of(entry.item.text, entry.image, entry.thumbnail)
@@ -43,12 +56,11 @@ class Writing:
             (ids_as_json(entries),),
         ).fetchall()
         self._carry(
-            [(row, rows[item_id]) for item_id, row, content in old if content == contents[item_id]],
-            [other for other in self.seats if other.number != seat.number],
+            [(row, rows[item_id]) for item_id, row, content in old if content == contents[item_id]], carried
         )
         self.remove([row for _, row, _ in old])
         self._place(entries, rows, contents, origin)
-        self.embed(seat, {rows[item_id]: entry.vectors for item_id, entry in entries.items()})
+        return rows
 
     def _take_rows(self, count: int) -> range:
         rows = range(self._next_row, self._next_row + count)
@@ -87,7 +99,7 @@ class Writing:
                 thumbnails.append((row, entry.thumbnail))
         self._db.executemany(_PLACE, items)
         self._db.executemany(
-            "INSERT INTO fields (path, kind, value, row) VALUES (?, ?, ?, ?)", sorted(cells, key=_path)
+            "INSERT INTO fields (path, kind, value, row) VALUES (?, ?, ?, ?)", sorted(cells, key=itemgetter(0, 1))
         )
         self._db.executemany("INSERT INTO images (row, data) VALUES (?, ?)", images)
         self._db.executemany("INSERT INTO thumbnails (row, data) VALUES (?, ?)", thumbnails)
@@ -142,7 +154,3 @@ class Writing:
 
 def _as_json(value: Mapping[str, object]) -> str:
     return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))
-
-
-def _path(cell: Any) -> Any:
-    return cell[:2]
