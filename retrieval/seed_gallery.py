@@ -9,7 +9,7 @@ import bisect
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from safetensors.numpy import save as save_safetensors
 from retrieval.errors import QueryError, SeedError
 from retrieval.exact import ExactIndex, unit_query
 from retrieval.filter import predicate
-from retrieval.gallery import DEFAULT_TARGET, Floats, Match, Query
+from retrieval.gallery import DEFAULT_TARGET, Entry, Floats, Match, Query
 from retrieval.item import Item
 from retrieval.selection import select
 
@@ -113,6 +113,20 @@ class SeedGallery:
         """See `Gallery.thumbnail`."""
         item = self.get(item_id)
         return self._images.read(f"{self._row[item_id]}.jpg") if item is not None and item.has_image else None
+
+    def entries(self) -> Iterator[Entry]:
+        """All items, in the order of their rows, with unit vectors and thumbnails: as a store takes them over."""
+        places = {
+            target: {int(row): place for place, row in enumerate(index.rows_n)}
+            for target, index in self._indexes.items()
+        }
+        for row, item in enumerate(self._items):
+            vectors = {
+                target: self._indexes[target].vectors_nE[place_of[row]]
+                for target, place_of in places.items()
+                if row in place_of
+            }
+            yield Entry(item=item, vectors=vectors, thumbnail=self.thumbnail(item.id))
 
     def _index(self, target: str) -> ExactIndex:
         index = self._indexes.get(target)

@@ -1,0 +1,1 @@
+"""Galleries in SQLite: one file each, with an index in memory."""

@@ -1,0 +1,68 @@
+"""The indexes of one embedding, all at the same change of the file."""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+
+from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.row_index import RowIndex
+from retrieval.sqlite.rows import vectors_of_slot
+from retrieval.sqlite.seats import Seat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """number: of the change that the indexes, by target, are at."""
+
+    number: int
+    by_target: dict[str, RowIndex]
+
+
+class Indexes:
+    """Follows the file. Knows no items."""
+
+    def __init__(self, seat: Seat, db: sqlite3.Connection) -> None:
+        """Load the vectors from a connection within which, and beside which, nothing is written."""
+        self.seat = seat
+        self._turned = threading.Condition()
+        self.load(db)
+
+    def load(self, db: sqlite3.Connection) -> None:
+        """Load the vectors anew, as `__init__` does."""
+        self._moment = _load(self.seat, db)
+        self.pending_from = 0
+        """No item of a smaller row is pending."""
+
+    @property
+    def moment(self) -> Moment:
+        """The newest one."""
+        return self._moment
+
+    def wait(self, number: int, seconds: float) -> None:
+        """Until the change `number` has arrived, but no longer than `seconds`."""
+        with self._turned:
+            self._turned.wait_for(lambda: self._moment.number >= number, seconds)
+
+    def apply(self, changes: Changes, number: int) -> None:
+        """Follow a transaction that was committed."""
+        by_target = dict(self._moment.by_target)
+        for target, slot in self.seat.slots.items():
+            index = by_target[target]
+            if slot in changes.forgotten:
+                self.pending_from = 0
+                index = index.emptied()
+            added = changes.added.get(slot, {})
+            if added or changes.removed:
+                index = index.changed(added, changes.removed)
+            by_target[target] = index
+        with self._turned:
+            self._moment = Moment(number, by_target)
+            self._turned.notify_all()
+
+
+def _load(seat: Seat, db: sqlite3.Connection) -> Moment:
+    (number,) = db.execute("SELECT changes FROM gallery").fetchone()
+    by_target = {
+        target: RowIndex(*vectors_of_slot(db, slot, seat.dimensions)) for target, slot in seat.slots.items()
+    }
+    return Moment(number, by_target)

@@ -1,0 +1,126 @@
+"""A gallery that is open: its file, and the indexes of the embeddings that it is seen through."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.checking import index_faults
+from retrieval.sqlite.file import GalleryFile
+from retrieval.sqlite.indexes import Indexes, Moment
+from retrieval.sqlite.merging import is_newer, merge
+from retrieval.sqlite.seats import Seat, read_seats, take_seat
+from retrieval.sqlite.writing import Writing
+from retrieval.store import Embedding, Seed
+
+_LOG = logging.getLogger(__name__)
+
+_TRIES = 20
+_APPLY_SECONDS = 1.0
+
+
+class LiveGallery:
+    """Shared by all views of it."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        """Open the file, or make it for `model`.
+
+        Raises:
+            GalleryError: it cannot be opened.
+        """
+        self._indexes: dict[str, Indexes] = {}
+        self.num_items = 0
+        self.file = GalleryFile(path, model, self._follow)
+        try:
+            with self.file.reading() as db:
+                self.model = str(db.execute("SELECT model FROM gallery").fetchone()[0])
+                (self.num_items,) = db.execute("SELECT count(*) FROM items").fetchone()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def look_through(self, embedding: Embedding, seed: Seed | None) -> Indexes:
+        """The indexes of an embedding, which is made known to the file, after a seed that is newer was merged.
+
+        Raises:
+            ValueError: its id is known with other dimensions.
+            SeedError: the seed cannot be merged.
+            GalleryError: the file cannot be read or written.
+        """
+        with self.file.reading() as db:
+            place = next((one for one in read_seats(db) if one.embedding_is(embedding)), None)
+            stale = seed is not None and is_newer(db, seed)
+        if place is None or stale:
+            place = self.file.write(lambda db, changes: _arrange(db, changes, embedding, seed))
+        known = self._indexes.get(embedding.id)
+        if known is not None and known.seat == place:
+            return known
+        with self.file.still():
+            with self.file.reading() as db:
+                indexes = Indexes(place, db)
+            self._indexes[embedding.id] = indexes
+        return indexes
+
+    def look_away(self, embedding_id: str) -> None:
+        """No view of the embedding is open any more: its indexes take no memory."""
+        with self.file.still():
+            self._indexes.pop(embedding_id, None)
+
+    def forget(self, embedding_id: str) -> int:
+        """Delete an embedding's vectors; how many there were."""
+        seen_through = embedding_id in self._indexes
+
+        def job(db: sqlite3.Connection, changes: Changes) -> int:
+            place = next((one for one in read_seats(db) if one.id == embedding_id), None)
+            return 0 if place is None else Writing(db, changes).forget(place, leave=not seen_through)
+
+        return self.file.write(job)
+
+    def index_faults(self) -> list[str]:
+        """Where the indexes differ from the file."""
+        with self.file.still(), self.file.reading() as db:
+            return [fault for indexes in self._indexes.values() for fault in index_faults(db, indexes)]
+
+    @contextmanager
+    def moment(self, indexes: Indexes) -> Iterator[tuple[sqlite3.Connection, Moment]]:
+        """A connection and indexes that show the same state.
+
+        Raises:
+            GalleryError: the file cannot be read.
+        """
+        for _ in range(_TRIES):
+            with self.file.reading() as db:
+                (number,) = db.execute("SELECT changes FROM gallery").fetchone()
+                moment = indexes.moment
+                if moment.number == number:
+                    yield db, moment
+                    return
+            # Between a commit and its way into the indexes; or a commit came in between.
+            indexes.wait(number, _APPLY_SECONDS)
+        with self.file.still(), self.file.reading() as db:
+            (number,) = db.execute("SELECT changes FROM gallery").fetchone()
+            if indexes.moment.number != number:
+                indexes.load(db)
+            yield db, indexes.moment
+
+    def _follow(self, changes: Changes, number: int) -> None:
+        self.num_items += changes.num_items
+        for indexes in self._indexes.values():
+            try:
+                indexes.apply(changes, number)
+            except Exception:
+                # The change is committed and must be answered so; a search finds that they lag, and loads anew.
+                _LOG.exception("%s: indexes are loaded anew", self.file.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+
+def _arrange(db: sqlite3.Connection, changes: Changes, embedding: Embedding, seed: Seed | None) -> Seat:
+    place = take_seat(db, embedding)
+    if seed is not None:
+        merge(db, changes, place, seed)
+    return place

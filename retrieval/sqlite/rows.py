@@ -1,0 +1,91 @@
+"""Items read from a gallery's file."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrieval.gallery import Floats
+from retrieval.item import Item
+from retrieval.sqlite.schema import SLOT_SHIFT
+
+COLUMNS = "id, text, labels, metadata, has_image"
+
+
+def to_item(columns: Sequence[Any]) -> Item:
+    """An item from what `COLUMNS` names."""
+    item_id, text, labels, metadata, has_image = columns
+    return Item(
+        id=item_id,
+        text=text,
+        labels=json.loads(labels),
+        metadata=json.loads(metadata),
+        has_image=bool(has_image),
+    )
+
+
+def items_by_row(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]:
+    """The items of those of the rows that are there."""
+    found = db.execute(
+        f"SELECT {COLUMNS}, row FROM items WHERE row IN (SELECT value FROM json_each(?))",  # noqa: S608
+        (json.dumps(rows),),
+    )
+    return {columns[-1]: to_item(columns[:-1]) for columns in found}
+
+
+def one_item(db: sqlite3.Connection, item_id: str) -> Item | None:
+    """The item of an id."""
+    columns = db.execute(f"SELECT {COLUMNS} FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
+    return None if columns is None else to_item(columns)
+
+
+def page_of_items(db: sqlite3.Connection, limit: int, after: str | None) -> list[Item]:
+    """Items in the order of their ids; SQLite compares UTF-8 by bytes, which is by code points."""
+    found = db.execute(
+        f"SELECT {COLUMNS} FROM items WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608
+        ("" if after is None else after.encode("utf-8", "replace").decode(), max(limit, 0)),
+    )
+    return [to_item(columns) for columns in found]
+
+
+def key_of(slot: int, row: int) -> int:
+    """The key of a vector."""
+    return slot << SLOT_SHIFT | row
+
+
+def one_vector(db: sqlite3.Connection, slot: int, item_id: str) -> Floats | None:
+    """An item's vector (E,)."""
+    found = db.execute(
+        "SELECT data FROM vectors WHERE key = (SELECT ? | row FROM items WHERE id = ?)",
+        (key_of(slot, 0), item_id),
+    ).fetchone()
+    return None if found is None else np.frombuffer(found[0], np.float32)
+
+
+def vectors_of_slot(db: sqlite3.Connection, slot: int, dimensions: int) -> tuple[np.ndarray[Any, Any], Floats]:
+    """All rows (n,) int64, ascending, and vectors (n, E) of a target."""
+    start = key_of(slot, 0)
+    keys, blobs = [], []
+    for key, data in db.execute(
+        "SELECT key, data FROM vectors WHERE key >= ? AND key < ? ORDER BY key", (start, key_of(slot + 1, 0))
+    ):
+        keys.append(key)
+        blobs.append(data)
+    vectors_nE = np.frombuffer(b"".join(blobs), np.float32).reshape(-1, dimensions)
+    return np.array(keys, np.int64) - start, vectors_nE
+
+
+def blob(db: sqlite3.Connection, table: str, item_id: str) -> bytes | None:
+    """An item's file in `images` or `thumbnails`."""
+    found = db.execute(
+        f"SELECT data FROM {table} WHERE row = (SELECT row FROM items WHERE id = ?)",  # noqa: S608
+        (item_id,),
+    ).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def ids_as_json(item_ids: Iterable[str]) -> str:
+    """For `IN (SELECT value FROM json_each(?))`."""
+    return json.dumps(list(item_ids), ensure_ascii=False)

@@ -1,0 +1,65 @@
+"""From an index's rows to matches, within one moment of the file. Knows no locks."""
+
+import sqlite3
+from typing import Any
+
+import numpy as np
+
+from retrieval.filter import Filter, predicate
+from retrieval.gallery import Floats, Match, Query
+from retrieval.item import Item
+from retrieval.selection import select
+from retrieval.sqlite.row_index import RowIndex, Rows
+from retrieval.sqlite.rows import COLUMNS, items_by_row, to_item
+from retrieval.sqlite.where import translate
+
+_WIDER = 8  # times as many candidates, where those at hand do not suffice
+
+
+def search(db: sqlite3.Connection, index: RowIndex, unit_E: Floats, query: Query) -> list[Match]:
+    """The matches of a query. `db` and `index` show the same moment."""
+    allowed = None if query.where is None else rows_where(db, query.where)
+    items: dict[int, Item] = {}
+    wanted = query.top_k + (query.exclude is not None) + 1
+    while True:
+        rows, scores = index.search(unit_E, wanted, allowed)
+        whole = len(rows) < wanted
+        if not whole:
+            # Of those that tie with the last, others may have been left out.
+            kept = scores > scores[-1]
+            rows, scores, last = rows[kept], scores[kept], float(scores[-1])
+        found = select(_hydrated(db, rows, scores, query, items), query)
+        if whole or len(found) == query.top_k or last < query.min_score:
+            return found
+        wanted = min(_WIDER * wanted, len(index.rows_n) + 1)
+
+
+def _hydrated(
+    db: sqlite3.Connection, rows: Rows, scores: Floats, query: Query, items: dict[int, Item]
+) -> list[Match]:
+    """Matches in the order of score and id, of the candidates that may count."""
+    may = scores >= query.min_score
+    if query.after is not None and query.group_by is None:
+        may &= scores <= query.after[0]
+    ranked = list(zip(rows[may].tolist(), scores[may].astype(float).tolist(), strict=True))
+    missing = [row for row, _ in ranked if row not in items]
+    if missing:
+        items.update(items_by_row(db, missing))
+    matches = [Match(items[row], score) for row, score in ranked if items[row].id != query.exclude]
+    return sorted(matches, key=lambda match: (-match.score, match.item.id))
+
+
+def rows_where(db: sqlite3.Connection, where: Filter) -> Rows:
+    """The rows of the items that a filter lets through, ascending."""
+    sql = translate(where)
+    if sql is None:
+        holds = predicate(where)
+        found: Any = [
+            columns[-1]
+            for columns in db.execute(f"SELECT {COLUMNS}, row FROM items")  # noqa: S608
+            if holds(to_item(columns[:-1]))
+        ]
+    else:
+        condition, parameters = sql
+        found = [row for (row,) in db.execute(f"SELECT row FROM items WHERE {condition}", parameters)]  # noqa: S608
+    return np.sort(np.array(found, np.int64))

@@ -1,0 +1,156 @@
+"""One transaction's changes to items, vectors and fields.
+
+An item that is written gets a new row, and a row is never used twice: what a row holds never changes, so that a
+reader who finds a vector's row in the file has the very item that the vector is of."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+
+import numpy as np
+
+from retrieval.entries import content_of
+from retrieval.gallery import Entry, Floats
+from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.fields import explode
+from retrieval.sqlite.rows import ids_as_json, items_by_row, key_of
+from retrieval.sqlite.seats import Seat, read_seats
+from retrieval.transfer import Origin
+
+_PLACE = "INSERT INTO items (row, id, text, labels, metadata, has_image, origin, content) VALUES (?,?,?,?,?,?,?,?)"
+
+
+class Writing:
+    """Within one transaction. `changes` is told of every vector that comes or goes."""
+
+    def __init__(self, db: sqlite3.Connection, changes: Changes) -> None:
+        """Begin to write; the transaction is the caller's."""
+        self._db = db
+        self._changes = changes
+        self.seats = read_seats(db)
+        self._number, self._next_row = db.execute("SELECT changes, next_row FROM gallery").fetchone()
+
+    def put(self, entries: Mapping[str, Entry], seat: Seat, origin: Origin) -> None:
+        """Write entries, by id, with vectors of `seat`; those of other embeddings stay where content is equal."""
+        rows = self.replace(
+            entries, origin, carried=[other for other in self.seats if other.number != seat.number]
+        )
+        self.embed(seat, {rows[item_id]: entry.vectors for item_id, entry in entries.items()})
+
+    def replace(self, entries: Mapping[str, Entry], origin: Origin, carried: Sequence[Seat]) -> dict[str, int]:
+        """Write entries without their vectors. Returns the row of each.
+
+        Args:
+            entries: by id.
+            origin: of all of them.
+            carried: embeddings whose vectors stay where the content is equal.
+        """
+        rows = dict(zip(entries, self._take_rows(len(entries)), strict=True))
+        contents = {
+            item_id: content_of(entry.item.text, entry.image, entry.thumbnail)
+            for item_id, entry in entries.items()
+        }
+        old = self._db.execute(
+            "SELECT id, row, content FROM items WHERE id IN (SELECT value FROM json_each(?))",
+            (ids_as_json(entries),),
+        ).fetchall()
+        self._carry(
+            [(row, rows[item_id]) for item_id, row, content in old if content == contents[item_id]], carried
+        )
+        self.remove([row for _, row, _ in old])
+        self._place(entries, rows, contents, origin)
+        return rows
+
+    def _take_rows(self, count: int) -> range:
+        rows = range(self._next_row, self._next_row + count)
+        self._next_row = rows.stop
+        self._db.execute("UPDATE gallery SET next_row = ?", (rows.stop,))
+        return rows
+
+    def _carry(self, moves: Sequence[tuple[int, int]], seats: Iterable[Seat]) -> None:
+        """Take vectors from old rows to new ones."""
+        for seat in seats if moves else ():
+            self._db.executemany(
+                "UPDATE embedded SET row = ?, changed = ? WHERE embedding = ? AND row = ?",
+                [(new, self._number, seat.number, old) for old, new in moves],
+            )
+            for slot in seat.slots.values():
+                for old, new in moves:
+                    data = self._db.execute(
+                        "UPDATE vectors SET key = ? WHERE key = ? RETURNING data",
+                        (key_of(slot, new), key_of(slot, old)),
+                    ).fetchone()
+                    if data is not None:
+                        self._changes.add(slot, new, np.frombuffer(data[0], np.float32))
+
+    def _place(
+        self, entries: Mapping[str, Entry], rows: Mapping[str, int], contents: Mapping[str, int], origin: Origin
+    ) -> None:
+        items, cells, images, thumbnails = [], [], [], []
+        for item_id, entry in entries.items():
+            item, row = entry.item, rows[item_id]
+            labels, metadata = _as_json(item.labels), _as_json(item.metadata)
+            items.append((row, item_id, item.text, labels, metadata, item.has_image, origin, contents[item_id]))
+            cells += [(*cell, row) for cell in explode(item)]
+            if entry.image is not None:
+                images.append((row, entry.image))
+            if entry.thumbnail is not None:
+                thumbnails.append((row, entry.thumbnail))
+        self._db.executemany(_PLACE, items)
+        self._db.executemany(
+            "INSERT INTO fields (path, kind, value, row) VALUES (?, ?, ?, ?)", sorted(cells, key=itemgetter(0, 1))
+        )
+        self._db.executemany("INSERT INTO images (row, data) VALUES (?, ?)", images)
+        self._db.executemany("INSERT INTO thumbnails (row, data) VALUES (?, ?)", thumbnails)
+        self._changes.num_items += len(items)
+
+    def embed(self, seat: Seat, vectors: Mapping[int, Mapping[str, Floats]]) -> None:
+        """Write vectors, by row and target, and take the rows for embedded even where they have none."""
+        self._db.executemany(
+            "INSERT INTO embedded (embedding, row, changed) VALUES (?, ?, ?)",
+            [(seat.number, row, self._number) for row in vectors],
+        )
+        by_slot: dict[int, list[tuple[int, bytes]]] = {slot: [] for slot in seat.slots.values()}
+        for row, of_row in vectors.items():
+            for target, vector_E in of_row.items():
+                slot = seat.slots[target]
+                by_slot[slot].append((key_of(slot, row), vector_E.tobytes()))
+                self._changes.add(slot, row, vector_E)
+        for written in by_slot.values():
+            self._db.executemany("INSERT INTO vectors (key, data) VALUES (?, ?)", written)
+
+    def remove(self, rows: Sequence[int]) -> None:
+        """Take items away, with all that belongs to them."""
+        if not rows:
+            return
+        old = items_by_row(self._db, rows)
+        self._db.executemany(
+            "DELETE FROM fields WHERE path = ? AND kind = ? AND value = ? AND row = ?",
+            [(*cell, row) for row, item in old.items() for cell in explode(item)],
+        )
+        for seat in self.seats:
+            self._db.executemany(
+                "DELETE FROM embedded WHERE embedding = ? AND row = ?", [(seat.number, row) for row in rows]
+            )
+            for slot in seat.slots.values():
+                self._db.executemany("DELETE FROM vectors WHERE key = ?", [(key_of(slot, row),) for row in rows])
+        self._db.executemany("DELETE FROM items WHERE row = ?", [(row,) for row in rows])
+        self._changes.removed += rows
+        self._changes.num_items -= len(rows)
+
+    def forget(self, seat: Seat, *, leave: bool) -> int:
+        """Delete the vectors of an embedding; how many there were. `leave`: it gives up its seat as well."""
+        count = 0
+        for slot in seat.slots.values():
+            ends = (key_of(slot, 0), key_of(slot + 1, 0))
+            count += self._db.execute("DELETE FROM vectors WHERE key >= ? AND key < ?", ends).rowcount
+            self._changes.forgotten.add(slot)
+        self._db.execute("DELETE FROM embedded WHERE embedding = ?", (seat.number,))
+        if leave:
+            self._db.execute("DELETE FROM embeddings WHERE number = ?", (seat.number,))
+        return count
+
+
+def _as_json(value: Mapping[str, object]) -> str:
+    return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))
