@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.faults import closed, damaged, told
+from retrieval.sqlite.faults import closed, told
 from retrieval.sqlite.lock import FileLock
 from retrieval.sqlite.schema import prepare, read_version
 
@@ -208,8 +208,8 @@ def open_connection(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 @contextmanager
-def looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A file that is there, as it is at one moment, while another process may have it open.
+def looking(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A file that is there, as it is at one moment, while another process may have it open; None for an empty one.
 
     Raises:
         GalleryError: it is no gallery, or cannot be read.
@@ -218,9 +218,10 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with told(path):
             db.execute("PRAGMA query_only = ON")
-            if not read_version(db, path):
-                raise damaged(path, "empty")
-            db.execute("BEGIN")
-            yield db
+            if read_version(db, path):
+                db.execute("BEGIN")
+                yield db
+            else:
+                yield None
     finally:
         db.close()

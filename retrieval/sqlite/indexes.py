@@ -38,10 +38,10 @@ class Indexes:
         """The newest one."""
         return self._moment
 
-    def wait(self, number: int, seconds: float) -> None:
-        """Until the change `number` has arrived, but no longer than `seconds`."""
+    def wait(self, number: int, seconds: float) -> bool:
+        """Until the change `number` has arrived, but no longer than `seconds`; whether it has."""
         with self._turned:
-            self._turned.wait_for(lambda: self._moment.number >= number, seconds)
+            return self._turned.wait_for(lambda: self._moment.number >= number, seconds)
 
     def apply(self, changes: Changes, number: int) -> None:
         """Follow a transaction that was committed."""

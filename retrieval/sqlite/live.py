@@ -18,7 +18,7 @@ from retrieval.store import Embedding, Seed
 _LOG = logging.getLogger(__name__)
 
 _TRIES = 20
-_APPLY_SECONDS = 1.0
+APPLY_SECONDS = 1.0
 
 
 class LiveGallery:
@@ -98,7 +98,8 @@ class LiveGallery:
                     yield db, moment
                     return
             # Between a commit and its way into the indexes; or a commit came in between.
-            indexes.wait(number, _APPLY_SECONDS)
+            if not indexes.wait(number, APPLY_SECONDS):
+                break
         with self.file.still(), self.file.reading() as db:
             (number,) = db.execute("SELECT changes FROM gallery").fetchone()
             if indexes.moment.number != number:
