@@ -2,20 +2,21 @@
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.row_index import RowIndex
+from retrieval.sqlite.row_index import RowIndex, Rows
 from retrieval.sqlite.rows import vectors_of_slot
 from retrieval.sqlite.seats import Seat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """number: of the change that the indexes, by target, are at."""
+    """number: of the change that the indexes, by target, are at. filtered: answers of filters at it."""
 
     number: int
     by_target: dict[str, RowIndex]
+    filtered: dict[str, Rows] = field(default_factory=dict)
 
 
 class Indexes:

@@ -1,24 +1,24 @@
 """From an index's rows to matches, within one moment of the file. Knows no locks."""
 
 import sqlite3
-from typing import Any
 
-import numpy as np
-
-from retrieval.filter import Filter, predicate
+from retrieval.filter import Filter
 from retrieval.gallery import Floats, Match, Query
 from retrieval.item import Item
 from retrieval.selection import select
-from retrieval.sqlite.row_index import RowIndex, Rows
-from retrieval.sqlite.rows import COLUMNS, items_by_row, to_item
-from retrieval.sqlite.where import translate
+from retrieval.sqlite.indexes import Moment
+from retrieval.sqlite.row_index import Rows
+from retrieval.sqlite.rows import items_by_row
+from retrieval.sqlite.where import rows_where
 
+_MAX_FILTERED = 8  # answers of filters that are kept until something is written
 _WIDER = 8  # times as many candidates, where those at hand do not suffice
 
 
-def search(db: sqlite3.Connection, index: RowIndex, unit_E: Floats, query: Query) -> list[Match]:
-    """The matches of a query. `db` and `index` show the same moment."""
-    allowed = None if query.where is None else rows_where(db, query.where)
+def search(db: sqlite3.Connection, moment: Moment, unit_E: Floats, query: Query) -> list[Match]:
+    """The matches of a query. `db` and `moment` show the same state."""
+    index = moment.by_target[query.target]
+    allowed = None if query.where is None else _allowed(db, moment, query.where)
     items: dict[int, Item] = {}
     wanted = query.top_k + (query.exclude is not None) + 1
     while True:
@@ -34,6 +34,16 @@ def search(db: sqlite3.Connection, index: RowIndex, unit_E: Floats, query: Query
         wanted = min(_WIDER * wanted, len(index.rows_n) + 1)
 
 
+def _allowed(db: sqlite3.Connection, moment: Moment, where: Filter) -> Rows:
+    key = repr(where)  # in which true and 1 differ
+    rows = moment.filtered.get(key)
+    if rows is None:
+        if len(moment.filtered) >= _MAX_FILTERED:
+            moment.filtered.clear()
+        rows = moment.filtered[key] = rows_where(db, where)
+    return rows
+
+
 def _hydrated(
     db: sqlite3.Connection, rows: Rows, scores: Floats, query: Query, items: dict[int, Item]
 ) -> list[Match]:
@@ -47,19 +57,3 @@ def _hydrated(
         items.update(items_by_row(db, missing))
     matches = [Match(items[row], score) for row, score in ranked if items[row].id != query.exclude]
     return sorted(matches, key=lambda match: (-match.score, match.item.id))
-
-
-def rows_where(db: sqlite3.Connection, where: Filter) -> Rows:
-    """The rows of the items that a filter lets through, ascending."""
-    sql = translate(where)
-    if sql is None:
-        holds = predicate(where)
-        found: Any = [
-            columns[-1]
-            for columns in db.execute(f"SELECT {COLUMNS}, row FROM items")  # noqa: S608
-            if holds(to_item(columns[:-1]))
-        ]
-    else:
-        condition, parameters = sql
-        found = [row for (row,) in db.execute(f"SELECT row FROM items WHERE {condition}", parameters)]  # noqa: S608
-    return np.sort(np.array(found, np.int64))

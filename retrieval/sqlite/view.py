@@ -59,7 +59,7 @@ class SqliteGallery:
         unit_E = unit_query(query_E, self.dimensions)
         self._check_open()
         with self._live.moment(self._indexes) as (db, moment):
-            return search(db, moment.by_target[query.target], unit_E, query)
+            return search(db, moment, unit_E, query)
 
     def get(self, item_id: str) -> Item | None:
         """See `Gallery.get`."""
