@@ -62,23 +62,37 @@ class GalleryFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the state of one moment while the block lasts.
+        """A connection that sees the state of one moment while the block lasts, from its first statement on.
 
         Raises:
             GalleryError: the file is closed, or cannot be read.
         """
-        if self._closed:
-            raise closed(self.path)
+        with self.connection() as db:
+            db.execute("BEGIN")
+            yield db
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of whose statements each sees what is committed by then.
+
+        Raises:
+            GalleryError: the file is closed, or cannot be read.
+        """
+        self.check_open()
         try:
             db = self._readers.pop()
         except IndexError:
             db = open_connection(self.path)
         try:
             with told(self.path):
-                db.execute("BEGIN")
                 yield db
         finally:
             self._give_back(db)
+
+    def check_open(self) -> None:
+        """Raises GalleryError where the file is closed."""
+        if self._closed:
+            raise closed(self.path)
 
     def _give_back(self, db: sqlite3.Connection) -> None:
         try:

@@ -77,10 +77,12 @@ def test_a_file_that_another_program_writes_is_told(store: SqliteStore, monkeypa
     assert gallery.put([entry("new")]) == [True]
 
 
-def test_what_another_program_wrote_is_found(store: SqliteStore, gallery: SqliteGallery) -> None:
+def test_what_another_program_deleted_is_not_found(
+    store: SqliteStore, gallery: SqliteGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.sqlite.live.APPLY_SECONDS", 0.01)
     other = sqlite3.connect(store.path("shop"))
-    other.execute("DELETE FROM vectors")
-    other.execute("UPDATE gallery SET changes = changes + 1")
+    other.executescript("DELETE FROM vectors; DELETE FROM embedded; DELETE FROM items")
     other.commit()
     other.close()
     assert gallery.search(POOL[1]) == []
