@@ -10,7 +10,7 @@ from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.checking import index_faults
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.indexes import Indexes, Moment
-from retrieval.sqlite.merging import is_newer, merge
+from retrieval.sqlite.merging import embed, is_newer, merge
 from retrieval.sqlite.seats import Seat, read_seats, take_seat
 from retrieval.sqlite.writing import Writing
 from retrieval.store import Embedding, Seed
@@ -145,5 +145,5 @@ class LiveGallery:
 def _arrange(db: sqlite3.Connection, changes: Changes, embedding: Embedding, seed: Seed | None) -> Seat:
     place = take_seat(db, embedding)
     if seed is not None:
-        merge(db, changes, place, seed)
+        (merge if is_newer(db, seed) else embed)(db, changes, place, seed)
     return place
