@@ -8,7 +8,7 @@ import numpy as np
 from retrieval.entries import check_item, content_of
 from retrieval.item import Item
 from retrieval.sqlite.fields import explode
-from retrieval.sqlite.indexes import Indexes
+from retrieval.sqlite.indexes import Moment
 from retrieval.sqlite.row_index import GONE
 from retrieval.sqlite.rows import COLUMNS, to_item, vectors_of_slot
 from retrieval.sqlite.seats import Seat, read_seats
@@ -101,13 +101,13 @@ def _strays(db: sqlite3.Connection) -> Iterator[str]:
             yield f"{count} {what}"
 
 
-def index_faults(db: sqlite3.Connection, indexes: Indexes) -> Iterator[str]:
+def index_faults(db: sqlite3.Connection, seat: Seat, moment: Moment) -> Iterator[str]:
     """Where indexes in memory differ from the file; both at the same change."""
-    for target, slot in indexes.seat.slots.items():
-        rows_n, vectors_nE = vectors_of_slot(db, slot, indexes.seat.dimensions)
-        index = indexes.moment.by_target[target]
+    for target, slot in seat.slots.items():
+        rows_n, vectors_nE = vectors_of_slot(db, slot, seat.dimensions)
+        index = moment.by_target[target]
         places = np.flatnonzero(index.rows_n != GONE)
         places = places[np.argsort(index.rows_n[places])]
         same = np.array_equal(index.rows_n[places], rows_n) and np.array_equal(index.room_NE[places], vectors_nE)
         if not same:
-            yield f"embedding {indexes.seat.id}, {target}: the index is not what the file has"
+            yield f"embedding {seat.id}, {target}: the index is not what the file has"

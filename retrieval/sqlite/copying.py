@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.entries import check_item, check_vectors
 from retrieval.errors import GalleryError
 from retrieval.gallery import Entry, Floats
 from retrieval.sqlite.changes import Changes
@@ -86,7 +87,16 @@ def _vectors(db: sqlite3.Connection, seats: Sequence[Seat], row: int) -> Iterato
 
 
 def receive(db: sqlite3.Connection, changes: Changes, description: Description, records: Sequence[Record]) -> None:
-    """Write records as they are, in the transaction of `db`."""
+    """Write records as they are, in the transaction of `db`.
+
+    Raises:
+        ValueError: a record that no gallery takes.
+    """
+    embeddings = {embedding.id: embedding for embedding in description.embeddings}
+    for record in records:
+        check_item(record.item)
+        for embedding_id, vectors in record.vectors.items():
+            check_vectors(vectors, embeddings[embedding_id], f"item {record.item.id[:60]!r}")
     seats = {embedding.id: take_seat(db, embedding) for embedding in description.embeddings}
     db.execute("UPDATE gallery SET seed_version = max(seed_version, ?)", (description.seed_version,))
     writing = Writing(db, changes)

@@ -10,7 +10,7 @@ from retrieval.errors import GalleryError
 _FULL = "no room on its disk. Make room; what was answered before is kept."
 _LOCKED = "locked by another process. Stop that, then try again."
 _READ_ONLY = "cannot be written. Give this process the right to write the file and its folder."
-_DAMAGED = "damaged. Restore a backup of it, or move it away to begin anew."
+_DAMAGED = "damaged: restore a backup of it, or move it away to begin anew."
 _CLOSED = "closed or deleted. Open it again."
 _MISSING = "cannot be opened or written. Look whether its folder exists, may be written and is on a sound disk."
 
@@ -49,7 +49,7 @@ def closed(path: Path) -> GalleryError:
 
 def damaged(path: Path, detail: str) -> GalleryError:
     """The error of a file that is not what it should be."""
-    return GalleryError(f"{path}: {detail}: {_DAMAGED}")
+    return GalleryError(f"{path}: {detail}; {_DAMAGED}")
 
 
 def _remedy(error: sqlite3.Error) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.faults import closed, damaged, told
+from retrieval.sqlite.faults import closed, told
 from retrieval.sqlite.lock import FileLock
 from retrieval.sqlite.schema import prepare, read_version
 
@@ -62,23 +62,37 @@ class GalleryFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the state of one moment while the block lasts.
+        """A connection that sees the state of one moment while the block lasts, from its first statement on.
 
         Raises:
             GalleryError: the file is closed, or cannot be read.
         """
-        if self._closed:
-            raise closed(self.path)
+        with self.connection() as db:
+            db.execute("BEGIN")
+            yield db
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of whose statements each sees what is committed by then.
+
+        Raises:
+            GalleryError: the file is closed, or cannot be read.
+        """
+        self.check_open()
         try:
             db = self._readers.pop()
         except IndexError:
             db = open_connection(self.path)
         try:
             with told(self.path):
-                db.execute("BEGIN")
                 yield db
         finally:
             self._give_back(db)
+
+    def check_open(self) -> None:
+        """Raises GalleryError where the file is closed."""
+        if self._closed:
+            raise closed(self.path)
 
     def _give_back(self, db: sqlite3.Connection) -> None:
         try:
@@ -208,8 +222,8 @@ def open_connection(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 @contextmanager
-def looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A file that is there, as it is at one moment, while another process may have it open.
+def looking(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A file that is there, as it is at one moment, while another process may have it open; None for an empty one.
 
     Raises:
         GalleryError: it is no gallery, or cannot be read.
@@ -218,9 +232,10 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with told(path):
             db.execute("PRAGMA query_only = ON")
-            if not read_version(db, path):
-                raise damaged(path, "empty")
-            db.execute("BEGIN")
-            yield db
+            if read_version(db, path):
+                db.execute("BEGIN")
+                yield db
+            else:
+                yield None
     finally:
         db.close()

@@ -2,20 +2,21 @@
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.row_index import RowIndex
+from retrieval.sqlite.row_index import RowIndex, Rows
 from retrieval.sqlite.rows import vectors_of_slot
 from retrieval.sqlite.seats import Seat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """number: of the change that the indexes, by target, are at."""
+    """number: of the change that the indexes, by target, are at. filtered: answers of filters at it."""
 
     number: int
     by_target: dict[str, RowIndex]
+    filtered: dict[str, Rows] = field(default_factory=dict)
 
 
 class Indexes:
@@ -27,24 +28,33 @@ class Indexes:
         self._turned = threading.Condition()
         self.load(db)
 
-    def load(self, db: sqlite3.Connection) -> None:
+    def load(self, db: sqlite3.Connection) -> Moment:
         """Load the vectors anew, as `__init__` does."""
-        self._moment = _load(self.seat, db)
+        self._moment: Moment | None = _load(self.seat, db)
         self.pending_from = 0
         """No item of a smaller row is pending."""
-
-    @property
-    def moment(self) -> Moment:
-        """The newest one."""
         return self._moment
 
-    def wait(self, number: int, seconds: float) -> None:
-        """Until the change `number` has arrived, but no longer than `seconds`."""
+    @property
+    def moment(self) -> Moment | None:
+        """The newest one; None where the indexes were lost."""
+        return self._moment
+
+    def lose(self) -> None:
+        """Give the indexes up, for they could not follow the file."""
         with self._turned:
-            self._turned.wait_for(lambda: self._moment.number >= number, seconds)
+            self._moment = None
+            self._turned.notify_all()
+
+    def wait(self, number: int, seconds: float) -> bool:
+        """Until the change `number` has arrived, or the indexes are lost, but no longer than `seconds`."""
+        with self._turned:
+            return self._turned.wait_for(lambda: self._moment is None or self._moment.number >= number, seconds)
 
     def apply(self, changes: Changes, number: int) -> None:
         """Follow a transaction that was committed."""
+        if self._moment is None:
+            return
         by_target = dict(self._moment.by_target)
         for target, slot in self.seat.slots.items():
             index = by_target[target]

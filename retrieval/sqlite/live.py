@@ -10,7 +10,7 @@ from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.checking import index_faults
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.indexes import Indexes, Moment
-from retrieval.sqlite.merging import is_newer, merge
+from retrieval.sqlite.merging import embed, is_newer, merge
 from retrieval.sqlite.seats import Seat, read_seats, take_seat
 from retrieval.sqlite.writing import Writing
 from retrieval.store import Embedding, Seed
@@ -18,7 +18,7 @@ from retrieval.store import Embedding, Seed
 _LOG = logging.getLogger(__name__)
 
 _TRIES = 20
-_APPLY_SECONDS = 1.0
+APPLY_SECONDS = 1.0
 
 
 class LiveGallery:
@@ -81,7 +81,11 @@ class LiveGallery:
     def index_faults(self) -> list[str]:
         """Where the indexes differ from the file."""
         with self.file.still(), self.file.reading() as db:
-            return [fault for indexes in self._indexes.values() for fault in index_faults(db, indexes)]
+            return [
+                fault
+                for indexes in self._indexes.values()
+                for fault in index_faults(db, indexes.seat, self.newest(indexes))
+            ]
 
     @contextmanager
     def moment(self, indexes: Indexes) -> Iterator[tuple[sqlite3.Connection, Moment]]:
@@ -93,17 +97,35 @@ class LiveGallery:
         for _ in range(_TRIES):
             with self.file.reading() as db:
                 (number,) = db.execute("SELECT changes FROM gallery").fetchone()
-                moment = indexes.moment
+                moment = self.newest(indexes)
                 if moment.number == number:
                     yield db, moment
                     return
             # Between a commit and its way into the indexes; or a commit came in between.
-            indexes.wait(number, _APPLY_SECONDS)
+            if not indexes.wait(number, APPLY_SECONDS):
+                break
         with self.file.still(), self.file.reading() as db:
-            (number,) = db.execute("SELECT changes FROM gallery").fetchone()
-            if indexes.moment.number != number:
-                indexes.load(db)
-            yield db, indexes.moment
+            indexes.load(db)
+            yield db, self.newest(indexes)
+
+    def newest(self, indexes: Indexes) -> Moment:
+        """The indexes as they are now."""
+        moment = indexes.moment
+        if moment is None:
+            with self.file.still():
+                moment = indexes.moment
+                if moment is None:
+                    with self.file.reading() as db:
+                        moment = indexes.load(db)
+        return moment
+
+    def leave_behind(self, indexes: Indexes, moment: Moment) -> None:
+        """Wait until the indexes have left a moment; where nothing comes, they are loaded anew."""
+        if not indexes.wait(moment.number + 1, APPLY_SECONDS):
+            with self.file.still():
+                if indexes.moment is moment:
+                    with self.file.reading() as db:
+                        indexes.load(db)
 
     def _follow(self, changes: Changes, number: int) -> None:
         self.num_items += changes.num_items
@@ -111,8 +133,9 @@ class LiveGallery:
             try:
                 indexes.apply(changes, number)
             except Exception:
-                # The change is committed and must be answered so; a search finds that they lag, and loads anew.
+                # The change is committed and must be answered so; the next search loads them anew.
                 _LOG.exception("%s: indexes are loaded anew", self.file.path)
+                indexes.lose()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,5 +145,5 @@ class LiveGallery:
 def _arrange(db: sqlite3.Connection, changes: Changes, embedding: Embedding, seed: Seed | None) -> Seat:
     place = take_seat(db, embedding)
     if seed is not None:
-        merge(db, changes, place, seed)
+        (merge if is_newer(db, seed) else embed)(db, changes, place, seed)
     return place

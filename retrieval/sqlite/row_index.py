@@ -17,6 +17,14 @@ Rows = NDArray[np.int64]
 GONE = -1
 
 
+def among(rows: Rows, others: Rows) -> NDArray[np.bool_]:
+    """Which of the rows are among the others, which ascend."""
+    if len(others) == 0:
+        return np.zeros(len(rows), bool)
+    places = np.minimum(np.searchsorted(others, rows), len(others) - 1)
+    return np.asarray(others[places] == rows)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RowIndex:
     """rows_n: whose vector each is; -1 where it is gone. Room beyond n is shared with later states."""
@@ -26,9 +34,11 @@ class RowIndex:
     num_gone: int = 0
 
     def search(self, unit_E: Floats, top_k: int, allowed: Rows | None = None) -> tuple[Rows, Floats]:
-        """At most `top_k` rows with their cosines, best first; of those that tie with the last any may lack."""
-        keep_n = self.rows_n != GONE if allowed is None else np.isin(self.rows_n, allowed)
-        places = np.flatnonzero(keep_n)
+        """At most `top_k` rows with their cosines, best first; of those that tie with the last any may lack.
+
+        allowed: rows that count, ascending.
+        """
+        places = np.flatnonzero(self.rows_n != GONE if allowed is None else among(self.rows_n, allowed))
         few = 4 * len(places) < len(self.rows_n)
         vectors_nE = self.room_NE[: len(self.rows_n)]
         scores = vectors_nE[places] @ unit_E if few else (vectors_nE @ unit_E)[places]

@@ -12,6 +12,8 @@ from retrieval.item import Item
 from retrieval.sqlite.schema import SLOT_SHIFT
 
 COLUMNS = "id, text, labels, metadata, has_image"
+IMAGE = "(SELECT data FROM images WHERE images.row = items.row)"
+THUMBNAIL = "(SELECT data FROM thumbnails WHERE thumbnails.row = items.row)"
 
 
 def to_item(columns: Sequence[Any]) -> Item:
@@ -28,11 +30,16 @@ def to_item(columns: Sequence[Any]) -> Item:
 
 def items_by_row(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]:
     """The items of those of the rows that are there."""
-    found = db.execute(
-        f"SELECT {COLUMNS}, row FROM items WHERE row IN (SELECT value FROM json_each(?))",  # noqa: S608
+    # As one value: while others write, each row that is fetched is another wait for the interpreter's lock.
+    (found,) = db.execute(
+        "SELECT json_group_array(json_array(row, id, text, json(labels), json(metadata), has_image)) FROM items"
+        " WHERE row IN (SELECT value FROM json_each(?))",
         (json.dumps(rows),),
-    )
-    return {columns[-1]: to_item(columns[:-1]) for columns in found}
+    ).fetchone()
+    return {
+        row: Item(id=item_id, text=text, labels=labels, metadata=metadata, has_image=bool(has_image))
+        for row, item_id, text, labels, metadata, has_image in json.loads(found)
+    }
 
 
 def one_item(db: sqlite3.Connection, item_id: str) -> Item | None:
@@ -77,13 +84,16 @@ def vectors_of_slot(db: sqlite3.Connection, slot: int, dimensions: int) -> tuple
     return np.array(keys, np.int64) - start, vectors_nE
 
 
-def blob(db: sqlite3.Connection, table: str, item_id: str) -> bytes | None:
-    """An item's file in `images` or `thumbnails`."""
-    found = db.execute(
-        f"SELECT data FROM {table} WHERE row = (SELECT row FROM items WHERE id = ?)",  # noqa: S608
-        (item_id,),
-    ).fetchone()
-    return None if found is None else bytes(found[0])
+def one_image(db: sqlite3.Connection, item_id: str) -> bytes | None:
+    """An item's image, or else its thumbnail."""
+    found = db.execute(f"SELECT coalesce({IMAGE}, {THUMBNAIL}) FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
+    return None if found is None else found[0]
+
+
+def one_thumbnail(db: sqlite3.Connection, item_id: str) -> bytes | None:
+    """An item's thumbnail."""
+    found = db.execute(f"SELECT {THUMBNAIL} FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
+    return None if found is None else found[0]
 
 
 def ids_as_json(item_ids: Iterable[str]) -> str:

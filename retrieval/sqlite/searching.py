@@ -1,24 +1,50 @@
-"""From an index's rows to matches, within one moment of the file. Knows no locks."""
+"""A search: the nearest rows of one moment of the indexes, and then the items of those rows.
+
+The items are read afterwards and without a transaction: what a row holds never changes, so that they are those
+whose vectors were compared. Where one is gone by then, the search begins anew with the indexes that know it."""
 
 import sqlite3
-from typing import Any
 
-import numpy as np
-
-from retrieval.filter import Filter, predicate
+from retrieval.filter import Filter
 from retrieval.gallery import Floats, Match, Query
 from retrieval.item import Item
 from retrieval.selection import select
-from retrieval.sqlite.row_index import RowIndex, Rows
-from retrieval.sqlite.rows import COLUMNS, items_by_row, to_item
-from retrieval.sqlite.where import translate
+from retrieval.sqlite.indexes import Indexes, Moment
+from retrieval.sqlite.live import LiveGallery
+from retrieval.sqlite.row_index import Rows
+from retrieval.sqlite.rows import items_by_row
+from retrieval.sqlite.where import rows_where
 
+_MAX_FILTERED = 8  # answers of filters that are kept until something is written
+_TRIES = 20
 _WIDER = 8  # times as many candidates, where those at hand do not suffice
 
 
-def search(db: sqlite3.Connection, index: RowIndex, unit_E: Floats, query: Query) -> list[Match]:
-    """The matches of a query. `db` and `index` show the same moment."""
-    allowed = None if query.where is None else rows_where(db, query.where)
+class _GoneError(Exception):
+    """An item was replaced or deleted while it was searched for."""
+
+
+def search(live: LiveGallery, indexes: Indexes, unit_E: Floats, query: Query) -> list[Match]:
+    """The matches of a query.
+
+    Raises:
+        GalleryError: the file cannot be read.
+    """
+    for _ in range(_TRIES):
+        moment = live.newest(indexes)
+        try:
+            return _search(live, indexes, moment, unit_E, query)
+        except _GoneError:
+            live.leave_behind(indexes, moment)
+    with live.file.still():
+        return _search(live, indexes, live.newest(indexes), unit_E, query)
+
+
+def _search(live: LiveGallery, indexes: Indexes, moment: Moment, unit_E: Floats, query: Query) -> list[Match]:
+    allowed = None
+    if query.where is not None:
+        moment, allowed = _allowed(live, indexes, moment, query.where)
+    index = moment.by_target[query.target]
     items: dict[int, Item] = {}
     wanted = query.top_k + (query.exclude is not None) + 1
     while True:
@@ -28,10 +54,25 @@ def search(db: sqlite3.Connection, index: RowIndex, unit_E: Floats, query: Query
             # Of those that tie with the last, others may have been left out.
             kept = scores > scores[-1]
             rows, scores, last = rows[kept], scores[kept], float(scores[-1])
-        found = select(_hydrated(db, rows, scores, query, items), query)
+        with live.file.connection() as db:
+            ranked = _hydrated(db, rows, scores, query, items)
+        found = select(ranked, query)
         if whole or len(found) == query.top_k or last < query.min_score:
             return found
         wanted = min(_WIDER * wanted, len(index.rows_n) + 1)
+
+
+def _allowed(live: LiveGallery, indexes: Indexes, moment: Moment, where: Filter) -> tuple[Moment, Rows]:
+    """The rows that a filter lets through, and the moment at which it does."""
+    key = repr(where)  # in which true and 1 differ
+    rows = moment.filtered.get(key)
+    if rows is None:
+        with live.moment(indexes) as (db, moment):
+            rows = rows_where(db, where)
+        if len(moment.filtered) >= _MAX_FILTERED:
+            moment.filtered.clear()
+        moment.filtered[key] = rows
+    return moment, rows
 
 
 def _hydrated(
@@ -44,22 +85,9 @@ def _hydrated(
     ranked = list(zip(rows[may].tolist(), scores[may].astype(float).tolist(), strict=True))
     missing = [row for row, _ in ranked if row not in items]
     if missing:
-        items.update(items_by_row(db, missing))
+        found = items_by_row(db, missing)
+        if len(found) < len(missing):
+            raise _GoneError
+        items.update(found)
     matches = [Match(items[row], score) for row, score in ranked if items[row].id != query.exclude]
     return sorted(matches, key=lambda match: (-match.score, match.item.id))
-
-
-def rows_where(db: sqlite3.Connection, where: Filter) -> Rows:
-    """The rows of the items that a filter lets through, ascending."""
-    sql = translate(where)
-    if sql is None:
-        holds = predicate(where)
-        found: Any = [
-            columns[-1]
-            for columns in db.execute(f"SELECT {COLUMNS}, row FROM items")  # noqa: S608
-            if holds(to_item(columns[:-1]))
-        ]
-    else:
-        condition, parameters = sql
-        found = [row for (row,) in db.execute(f"SELECT row FROM items WHERE {condition}", parameters)]  # noqa: S608
-    return np.sort(np.array(found, np.int64))

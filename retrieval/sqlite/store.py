@@ -37,15 +37,16 @@ class SqliteStore:
     def models(self) -> dict[str, str]:
         """See `Store.models`."""
         with self._guard:
-            return {path.stem: self._model_of(path) for path in sorted(self._folder.glob("*.db"))}
+            models = {path.stem: self._model_of(path) for path in sorted(self._folder.glob("*.db"))}
+        return {name: model for name, model in models.items() if model is not None}
 
-    def _model_of(self, path: Path) -> str:
+    def _model_of(self, path: Path) -> str | None:
         live = self._live.get(path.stem)
         if live is not None:
             return live.model
         with looking(path) as db:
-            (model,) = db.execute("SELECT model FROM gallery").fetchone()
-        return str(model)
+            # Empty where a process was killed before it had made its tables.
+            return None if db is None else str(db.execute("SELECT model FROM gallery").fetchone()[0])
 
     def open(self, name: str, embedding: Embedding, *, model: str, seed: Seed | None = None) -> SqliteGallery:
         """See `Store.open`."""
@@ -162,6 +163,8 @@ class SqliteStore:
         if live is None and not path.exists():
             raise missing(path)
         with looking(path) if live is None else live.file.reading() as db:
+            if db is None:
+                raise missing(path)
             yield db
 
     def path(self, name: str) -> Path:

@@ -13,7 +13,16 @@ from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.faults import closed
 from retrieval.sqlite.indexes import Indexes
 from retrieval.sqlite.live import LiveGallery
-from retrieval.sqlite.rows import blob, ids_as_json, one_item, one_vector, page_of_items
+from retrieval.sqlite.rows import (
+    IMAGE,
+    THUMBNAIL,
+    ids_as_json,
+    one_image,
+    one_item,
+    one_thumbnail,
+    one_vector,
+    page_of_items,
+)
 from retrieval.sqlite.searching import search
 from retrieval.sqlite.writing import Writing
 from retrieval.store import Embedding
@@ -58,8 +67,7 @@ class SqliteGallery:
         self._check_target(query.target)
         unit_E = unit_query(query_E, self.dimensions)
         self._check_open()
-        with self._live.moment(self._indexes) as (db, moment):
-            return search(db, moment.by_target[query.target], unit_E, query)
+        return search(self._live, self._indexes, unit_E, query)
 
     def get(self, item_id: str) -> Item | None:
         """See `Gallery.get`."""
@@ -77,16 +85,11 @@ class SqliteGallery:
 
     def image(self, item_id: str) -> bytes | None:
         """See `Gallery.image`."""
-
-        def read(db: sqlite3.Connection) -> bytes | None:
-            image = blob(db, "images", item_id)
-            return blob(db, "thumbnails", item_id) if image is None else image
-
-        return self._read(read) if is_id(item_id) else None
+        return self._read(lambda db: one_image(db, item_id)) if is_id(item_id) else None
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """See `Gallery.thumbnail`."""
-        return self._read(lambda db: blob(db, "thumbnails", item_id)) if is_id(item_id) else None
+        return self._read(lambda db: one_thumbnail(db, item_id)) if is_id(item_id) else None
 
     def put(self, entries: Sequence[Entry]) -> list[bool]:
         """See `WritableGallery.put`."""
@@ -138,8 +141,7 @@ class SqliteGallery:
     def _pending(self, limit: int) -> Callable[[sqlite3.Connection], list[tuple[int, Pending]]]:
         def read(db: sqlite3.Connection) -> list[tuple[int, Pending]]:
             rows = db.execute(
-                "SELECT row, id, content, text, coalesce((SELECT data FROM images WHERE images.row = items.row),"
-                " (SELECT data FROM thumbnails WHERE thumbnails.row = items.row)) FROM items WHERE row >= ?"
+                f"SELECT row, id, content, text, coalesce({IMAGE}, {THUMBNAIL}) FROM items WHERE row >= ?"  # noqa: S608
                 " AND NOT EXISTS (SELECT 1 FROM embedded WHERE embedding = ? AND embedded.row = items.row)"
                 " ORDER BY row LIMIT ?",
                 (self._indexes.pending_from, self._indexes.seat.number, max(limit, 0)),
@@ -181,12 +183,13 @@ class SqliteGallery:
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         self._check_open()
-        with self._live.file.reading() as db:
+        with self._live.file.connection() as db:
             return read(db)
 
     def _check_open(self) -> None:
         if self._on_close is None:
             raise closed(self._live.file.path)
+        self._live.file.check_open()
 
     def _check_target(self, target: str) -> None:
         if target not in self._embedding.targets:

@@ -1,89 +1,100 @@
-"""From a filter's tree to SQL that lets through what `retrieval.filter.predicate` does."""
+"""From a filter's tree to the rows that it lets through: those for which `retrieval.filter.predicate` holds.
+
+Each condition is a lookup in `fields`; the tree joins their answers, as sets of rows."""
 
 import math
+import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
+
+import numpy as np
 
 from retrieval.filter import Either, Every, Filter, Negation, Test
 from retrieval.sqlite.fields import digest, scalar
+from retrieval.sqlite.row_index import Rows, among
 
-MAX_PARAMETERS = 20_000
-"""More than these and SQLite may refuse the statement: such a filter is left to `predicate`."""
-
+_MAX_VALUES = 500  # in one statement
 _WHOLE = range(-(2**63), 2**63)
 _ORDERS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
-_NOTHING, _ALL = "0", "1"
-_AT = "row IN (SELECT row FROM fields WHERE path = CAST(? AS TEXT)"
+_EMPTY = np.empty(0, np.int64)
+_EVERYTHING = "SELECT row FROM items"
+_PATH = "SELECT row FROM fields WHERE path = CAST(? AS TEXT)"
 
 
-def translate(where: Filter) -> tuple[str, list[Any]] | None:
-    """A condition on `items.row` with its parameters; None for a filter too large for a statement."""
-    parameters: list[Any] = []
-    sql = _translate(where, parameters)
-    return (sql, parameters) if len(parameters) <= MAX_PARAMETERS else None
-
-
-def _translate(where: Filter, parameters: list[Any]) -> str:
+def rows_where(db: sqlite3.Connection, where: Filter) -> Rows:
+    """The rows that a filter lets through, ascending."""
     match where:
         case Every(parts):
-            return _join(" AND ", [_translate(part, parameters) for part in parts], _ALL)
+            return _every(db, parts)
         case Either(parts):
-            return _join(" OR ", [_translate(part, parameters) for part in parts], _NOTHING)
+            return reduce(np.union1d, [rows_where(db, part) for part in parts], _EMPTY)
         case Negation(part):
-            return f"NOT {_translate(part, parameters)}"
-        case Test():
-            return _test(where, parameters)
+            return without(_rows(db, _EVERYTHING), rows_where(db, part))
+        case Test(field, operator, operand):
+            path = _bytes(f"{field.root}.{field.path}")
+            if operator == "ne":
+                return rows_where(db, Negation(Test(field, "eq", operand)))
+            if operator == "exists":
+                there = _rows(db, _PATH, path)
+                return there if operand else without(_rows(db, _EVERYTHING), there)
+            if operator in _ORDERS:
+                return _ordered(db, path, _ORDERS[operator], operand)
+            return _equal(db, path, operand if operator == "in" else [operand])
 
 
-def _join(word: str, parts: Sequence[str], nothing: str) -> str:
-    return f"({word.join(parts)})" if parts else nothing
+def _every(db: sqlite3.Connection, parts: Sequence[Filter]) -> Rows:
+    # What is ruled out is taken from what is left, so that few rows stay few.
+    left: Rows | None = None
+    for part in sorted(parts, key=lambda part: isinstance(part, Negation)):
+        if left is not None and len(left) == 0:
+            break
+        if isinstance(part, Negation) and left is not None:
+            left = without(left, rows_where(db, part.part))
+        else:
+            rows = rows_where(db, part)
+            left = rows if left is None else left[among(left, rows)]
+    return _rows(db, _EVERYTHING) if left is None else left
 
 
-def _test(test: Test, parameters: list[Any]) -> str:
-    path = _bytes(f"{test.field.root}.{test.field.path}")
-    match test.operator:
-        case "exists":
-            parameters.append(path)
-            return f"{_AT})" if test.operand else f"NOT {_AT})"
-        case "eq":
-            return _equal(path, [test.operand], parameters)
-        case "ne":
-            return f"NOT {_equal(path, [test.operand], parameters)}"
-        case "in":
-            return _equal(path, test.operand, parameters)
-        case _:
-            return _ordered(path, _ORDERS[test.operator], test.operand, parameters)
+def without(rows: Rows, others: Rows) -> Rows:
+    """The rows that are not among the others; both ascending."""
+    return rows[~among(rows, others)]
 
 
-def _equal(path: bytes, operands: Sequence[Any], parameters: list[Any]) -> str:
+def _equal(db: sqlite3.Connection, path: bytes, operands: Sequence[Any]) -> Rows:
     """Any of the operands equals what is at the path, or any part of a list there."""
     by_kind: dict[str, list[Any]] = defaultdict(list)
     for operand in operands:
         kind, value = _operand(operand)
         if value is not None:
             by_kind[kind].append(value)
-    parts = []
+    found = _EMPTY
     for kind, values in by_kind.items():
         if kind == "0":  # absent, null, or a list with a null in it
-            parts += [f"NOT {_AT})", f"{_AT} AND kind = '0')"]
-            parameters += [path, path]
-        else:
-            mark = "CAST(? AS TEXT)" if kind == "s" else "?"
-            parts.append(f"{_AT} AND kind = '{kind}' AND value IN ({', '.join([mark] * len(values))}))")
-            parameters += [path, *values]
-    return _join(" OR ", parts, _NOTHING)
+            found = np.union1d(found, without(_rows(db, _EVERYTHING), _rows(db, _PATH, path)))
+        mark = "CAST(? AS TEXT)" if kind == "s" else "?"
+        for start in range(0, len(values), _MAX_VALUES):
+            some = values[start : start + _MAX_VALUES]
+            condition = f"AND kind = '{kind}' AND value IN ({', '.join([mark] * len(some))})"
+            found = np.union1d(found, _rows(db, f"{_PATH} {condition}", path, *some))
+    return found
 
 
-def _ordered(path: bytes, sign: str, operand: Any, parameters: list[Any]) -> str:
+def _ordered(db: sqlite3.Connection, path: bytes, sign: str, operand: Any) -> Rows:
     if isinstance(operand, str):
-        parameters += [path, _bytes(operand)]
-        return f"{_AT} AND kind = 's' AND value {sign} CAST(? AS TEXT))"
+        return _rows(db, f"{_PATH} AND kind = 's' AND value {sign} CAST(? AS TEXT)", path, _bytes(operand))
     if isinstance(operand, float) and math.isnan(operand):
-        return _NOTHING
+        return _EMPTY
     sign, value = _bound(sign, operand)
-    parameters += [path, value]
-    return f"{_AT} AND kind = 'n' AND value {sign} ?)"
+    return _rows(db, f"{_PATH} AND kind = 'n' AND value {sign} ?", path, value)
+
+
+def _rows(db: sqlite3.Connection, sql: str, *parameters: Any) -> Rows:
+    # As one text: a tuple for each row would take twice the time.
+    (text,) = db.execute(f"SELECT group_concat(row) FROM ({sql})", parameters).fetchone()  # noqa: S608
+    return _EMPTY if text is None else np.unique(np.fromstring(text, np.int64, sep=","))
 
 
 def _operand(operand: Any) -> tuple[str, Any]:
