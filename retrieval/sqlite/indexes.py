@@ -2,9 +2,11 @@
 
 import sqlite3
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from retrieval.graph import Graph
 from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.graphs import Graphs
 from retrieval.sqlite.row_index import RowIndex, Rows
 from retrieval.sqlite.rows import vectors_of_slot
 from retrieval.sqlite.seats import Seat
@@ -22,15 +24,16 @@ class Moment:
 class Indexes:
     """Follows the file. Knows no items."""
 
-    def __init__(self, seat: Seat, db: sqlite3.Connection) -> None:
+    def __init__(self, seat: Seat, db: sqlite3.Connection, graphs: Graphs) -> None:
         """Load the vectors from a connection within which, and beside which, nothing is written."""
         self.seat = seat
+        self._graphs = graphs
         self._turned = threading.Condition()
         self.load(db)
 
     def load(self, db: sqlite3.Connection) -> Moment:
         """Load the vectors anew, as `__init__` does."""
-        self._moment: Moment | None = _load(self.seat, db)
+        self._moment: Moment | None = _load(self.seat, db, self._graphs)
         self.pending_from = 0
         """No item of a smaller row is pending."""
         return self._moment
@@ -45,6 +48,14 @@ class Indexes:
         with self._turned:
             self._moment = None
             self._turned.notify_all()
+
+    def attach(self, target: str, graph: Graph) -> None:
+        """Search a target with a graph from now on. Called while nothing is written."""
+        with self._turned:
+            if self._moment is not None:
+                by_target = dict(self._moment.by_target)
+                by_target[target] = by_target[target].with_graph(graph)
+                self._moment = replace(self._moment, by_target=by_target)
 
     def wait(self, number: int, seconds: float) -> bool:
         """Until the change `number` has arrived, or the indexes are lost, but no longer than `seconds`."""
@@ -70,9 +81,10 @@ class Indexes:
             self._turned.notify_all()
 
 
-def _load(seat: Seat, db: sqlite3.Connection) -> Moment:
+def _load(seat: Seat, db: sqlite3.Connection, graphs: Graphs) -> Moment:
     (number,) = db.execute("SELECT changes FROM gallery").fetchone()
     by_target = {
-        target: RowIndex(*vectors_of_slot(db, slot, seat.dimensions)) for target, slot in seat.slots.items()
+        target: graphs.known(slot, RowIndex(*vectors_of_slot(db, slot, seat.dimensions)))
+        for target, slot in seat.slots.items()
     }
     return Moment(number, by_target)

@@ -21,11 +21,12 @@ def clustered(count: int, seed: int) -> Floats:
 
 
 VECTORS, QUERIES = clustered(5000, 1), clustered(200, 2)
+ROWS = np.arange(5000) * 2
 
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return Graph.build(VECTORS)
+    return Graph.build(ROWS, VECTORS)
 
 
 def recall(graph: Graph, vectors: Floats, top_k: int = 10) -> float:
@@ -42,14 +43,16 @@ def test_candidates_hold_nearly_all_of_the_nearest(graph: Graph) -> None:
 
 def test_a_graph_that_was_extended_numbers_on_and_the_first_stays_as_it_was(graph: Graph) -> None:
     more = clustered(1000, 3)
-    larger = graph.extended(more)
+    larger = graph.extended(np.arange(1000) + 7, more)
     assert (len(graph), len(larger)) == (5000, 6000)
     assert recall(larger, np.concatenate([VECTORS, more])) >= 0.99
     assert larger.candidates(more[7], 1).tolist() == [5007]
+    assert larger.rows_n[[4999, 5007]].tolist() == [9998, 14]
+    assert np.allclose(larger.vector(5007), more[7], atol=1e-3)
 
 
 def test_a_few_vectors_are_all_found(graph: Graph) -> None:
-    few = Graph.build(VECTORS[:3])
+    few = Graph.build(ROWS[:3], VECTORS[:3])
     assert sorted(few.candidates(QUERIES[0], 50).tolist()) == [0, 1, 2]
 
 
@@ -57,6 +60,7 @@ def test_what_was_saved_finds_the_same(graph: Graph, tmp_path: Path) -> None:
     graph.save(tmp_path / "it.graph")
     again = Graph.load(tmp_path / "it.graph", DIMENSIONS)
     assert [path.name for path in tmp_path.iterdir()] == ["it.graph"]
+    assert np.array_equal(again.rows_n, ROWS)
     for query in QUERIES[:20]:
         assert again.candidates(query, 20).tolist() == graph.candidates(query, 20).tolist()
 
@@ -83,4 +87,4 @@ def test_building_stops_when_it_is_told_to() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(InterruptedError):
-        Graph.build(VECTORS, stop)
+        Graph.build(ROWS, VECTORS, stop)
