@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.checking import index_faults
+from retrieval.sqlite.faults import damaged
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.indexes import Indexes, Moment
 from retrieval.sqlite.merging import embed, is_newer, merge
@@ -58,10 +59,18 @@ class LiveGallery:
         if known is not None and known.seat == place:
             return known
         with self.file.still():
-            with self.file.reading() as db:
-                indexes = Indexes(place, db)
+            indexes = known or Indexes(place)
+            indexes.seat = place
+            self._load(indexes)
             self._indexes[embedding.id] = indexes
         return indexes
+
+    def _load(self, indexes: Indexes) -> Moment:
+        with self.file.still(), self.file.reading() as db:
+            try:
+                return indexes.load(db)
+            except ValueError:
+                raise damaged(self.file.path, "vectors of another length") from None
 
     def look_away(self, embedding_id: str) -> None:
         """No view of the embedding is open any more: its indexes take no memory."""
@@ -105,18 +114,14 @@ class LiveGallery:
             if not indexes.wait(number, APPLY_SECONDS):
                 break
         with self.file.still(), self.file.reading() as db:
-            indexes.load(db)
-            yield db, self.newest(indexes)
+            yield db, self._load(indexes)
 
     def newest(self, indexes: Indexes) -> Moment:
         """The indexes as they are now."""
         moment = indexes.moment
         if moment is None:
             with self.file.still():
-                moment = indexes.moment
-                if moment is None:
-                    with self.file.reading() as db:
-                        moment = indexes.load(db)
+                moment = indexes.moment or self._load(indexes)
         return moment
 
     def leave_behind(self, indexes: Indexes, moment: Moment) -> None:
@@ -124,8 +129,7 @@ class LiveGallery:
         if not indexes.wait(moment.number + 1, APPLY_SECONDS):
             with self.file.still():
                 if indexes.moment is moment:
-                    with self.file.reading() as db:
-                        indexes.load(db)
+                    self._load(indexes)
 
     def _follow(self, changes: Changes, number: int) -> None:
         self.num_items += changes.num_items
