@@ -78,7 +78,7 @@ class Checkpoints:
         )
         seed = None if checkpoint.gallery_path is None else read_seed(checkpoint.gallery_path)
         model = Model(predictor, seed)
-        return model if self._store is None else _with_galleries(model, self._store, seed)
+        return model if self._store is None else with_galleries(model, self._store, seed)
 
     def state(self, name: str, version: int) -> Hashable:
         """Name, size and time of every file: a version that is being copied here grows after its config.json."""
@@ -87,7 +87,7 @@ class Checkpoints:
         return frozenset((relative, found.st_size, found.st_mtime_ns) for relative, found in files)
 
 
-def _with_galleries(model: Model, store: Store, seed: SeedGallery | None) -> Model:
+def with_galleries(model: Model, store: Store, seed: SeedGallery | None) -> Model:
     """The model with its galleries as they are kept; its own is made from the seed at first."""
     name, embedding = model.name, model.embedding
     merged = None if seed is None else Seed(version=model.version, items=seed)

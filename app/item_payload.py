@@ -79,6 +79,8 @@ def _change(value: object, settings: Settings) -> Change | Exception:
 
 
 def _item(reader: FieldReader, settings: Settings, item_id: str) -> ItemWrite:
+    if item_id in (".", ".."):
+        raise InputError("id", "must not be '.' or '..': clients take these out of a path. Choose another.")
     labels, metadata = _object(reader, "labels"), _object(reader, "metadata")
     write = ItemWrite(id=item_id, inputs=required(read_inputs(reader)), labels=labels, metadata=metadata)
     for name, value in labels.items():

@@ -71,10 +71,11 @@ def _vectors(db: sqlite3.Connection, seat: Seat) -> Iterator[str]:
     for target, slot in seat.slots.items():
         where = f"embedding {seat.id}, {target}"
         try:
-            rows_n, vectors_nE = vectors_of_slot(db, slot, seat.dimensions)
+            rows_n, vectors_NE = vectors_of_slot(db, slot, seat.dimensions, len(embedded))
         except ValueError:
-            yield f"{where}: vectors of another length than {seat.dimensions}"
+            yield f"{where}: vectors of another length than {seat.dimensions}, or more than items"
             continue
+        vectors_nE = vectors_NE[: len(rows_n)]
         if not set(rows_n.tolist()) <= embedded:
             yield f"{where}: vectors without an embedded item"
         norms_n = np.linalg.norm(vectors_nE, axis=1)
@@ -103,11 +104,12 @@ def _strays(db: sqlite3.Connection) -> Iterator[str]:
 
 def index_faults(db: sqlite3.Connection, seat: Seat, moment: Moment) -> Iterator[str]:
     """Where indexes in memory differ from the file; both at the same change."""
+    (most,) = db.execute("SELECT count(*) FROM embedded WHERE embedding = ?", (seat.number,)).fetchone()
     for target, slot in seat.slots.items():
-        rows_n, vectors_nE = vectors_of_slot(db, slot, seat.dimensions)
+        rows_n, vectors_NE = vectors_of_slot(db, slot, seat.dimensions, most)
         index = moment.by_target[target]
         places = np.flatnonzero(index.rows_n != GONE)
         places = places[np.argsort(index.rows_n[places])]
-        same = np.array_equal(index.rows_n[places], rows_n) and np.array_equal(index.room_NE[places], vectors_nE)
-        if not same:
+        same_rows = np.array_equal(index.rows_n[places], rows_n)
+        if not same_rows or not np.array_equal(index.room_NE[places], vectors_NE[: len(rows_n)]):
             yield f"embedding {seat.id}, {target}: the index is not what the file has"

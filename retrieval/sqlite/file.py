@@ -23,7 +23,9 @@ BUSY_SECONDS = 5.0
 MAX_GROUP = 64
 """Most writes that share one transaction, and so one wait for the disk."""
 
-_CACHE_KIB = 65536
+_CACHE_KIB = 65536  # of the writer
+_READER_CACHE_KIB = 4096  # of each reader; the file system's cache is behind it
+_MAX_LOG_BYTES = 64 << 20  # what is left of the log after a large transaction
 _CHECKPOINT_PAGES = 4000  # 32 MB of log before it is written back
 
 
@@ -55,6 +57,8 @@ class GalleryFile:
             with told(path):
                 prepare(self._writer, path, model)
                 self._writer.execute("PRAGMA synchronous = FULL")
+                self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+                self._writer.execute(f"PRAGMA journal_size_limit = {_MAX_LOG_BYTES}")
                 self._writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         except BaseException:
             self._lock.release()
@@ -214,7 +218,7 @@ def open_connection(path: Path, *, create: bool = False) -> sqlite3.Connection:
         )
         try:
             db.execute("PRAGMA foreign_keys = ON")
-            db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            db.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         except BaseException:
             db.close()
             raise

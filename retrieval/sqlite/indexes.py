@@ -24,19 +24,35 @@ class Moment:
 class Indexes:
     """Follows the file. Knows no items."""
 
-    def __init__(self, seat: Seat, db: sqlite3.Connection, graphs: Graphs) -> None:
-        """Load the vectors from a connection within which, and beside which, nothing is written."""
+    def __init__(self, seat: Seat, graphs: Graphs) -> None:
+        """Indexes that are not loaded yet."""
         self.seat = seat
         self._graphs = graphs
-        self._turned = threading.Condition()
-        self.load(db)
-
-    def load(self, db: sqlite3.Connection) -> Moment:
-        """Load the vectors anew, as `__init__` does."""
-        self._moment: Moment | None = _load(self.seat, db, self._graphs)
         self.pending_from = 0
         """No item of a smaller row is pending."""
-        return self._moment
+        self._moment: Moment | None = None
+        self._turned = threading.Condition()
+
+    def load(self, db: sqlite3.Connection) -> Moment:
+        """Load the vectors from a connection beside which nothing is written.
+
+        Raises:
+            ValueError: a vector of another length.
+        """
+        (number,) = db.execute("SELECT changes FROM gallery").fetchone()
+        (most,) = db.execute("SELECT count(*) FROM embedded WHERE embedding = ?", (self.seat.number,)).fetchone()
+        moment = Moment(
+            number,
+            {
+                target: self._graphs.known(slot, RowIndex(*vectors_of_slot(db, slot, self.seat.dimensions, most)))
+                for target, slot in self.seat.slots.items()
+            },
+        )
+        with self._turned:
+            self.pending_from = 0
+            self._moment = moment
+            self._turned.notify_all()
+        return moment
 
     @property
     def moment(self) -> Moment | None:
@@ -79,12 +95,3 @@ class Indexes:
         with self._turned:
             self._moment = Moment(number, by_target)
             self._turned.notify_all()
-
-
-def _load(seat: Seat, db: sqlite3.Connection, graphs: Graphs) -> Moment:
-    (number,) = db.execute("SELECT changes FROM gallery").fetchone()
-    by_target = {
-        target: graphs.known(slot, RowIndex(*vectors_of_slot(db, slot, seat.dimensions)))
-        for target, slot in seat.slots.items()
-    }
-    return Moment(number, by_target)

@@ -10,6 +10,7 @@ from pathlib import Path
 from retrieval.graph import Graph
 from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.checking import index_faults
+from retrieval.sqlite.faults import damaged
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.graphs import Graphs
 from retrieval.sqlite.indexes import Indexes, Moment
@@ -62,8 +63,9 @@ class LiveGallery:
         if known is not None and known.seat == place:
             return known
         with self.file.still():
-            with self.file.reading() as db:
-                indexes = Indexes(place, db, self._graphs)
+            indexes = known or Indexes(place, self._graphs)
+            indexes.seat = place
+            self._load(indexes)
             self._indexes[embedding.id] = indexes
         self._consider(indexes)
         return indexes
@@ -78,6 +80,13 @@ class LiveGallery:
     def _attach(self, indexes: Indexes, target: str, graph: Graph) -> None:
         with self.file.still():
             indexes.attach(target, graph)
+
+    def _load(self, indexes: Indexes) -> Moment:
+        with self.file.still(), self.file.reading() as db:
+            try:
+                return indexes.load(db)
+            except ValueError:
+                raise damaged(self.file.path, "vectors of another length") from None
 
     def look_away(self, embedding_id: str) -> None:
         """No view of the embedding is open any more: its indexes take no memory."""
@@ -121,18 +130,14 @@ class LiveGallery:
             if not indexes.wait(number, APPLY_SECONDS):
                 break
         with self.file.still(), self.file.reading() as db:
-            indexes.load(db)
-            yield db, self.newest(indexes)
+            yield db, self._load(indexes)
 
     def newest(self, indexes: Indexes) -> Moment:
         """The indexes as they are now."""
         moment = indexes.moment
         if moment is None:
             with self.file.still():
-                moment = indexes.moment
-                if moment is None:
-                    with self.file.reading() as db:
-                        moment = indexes.load(db)
+                moment = indexes.moment or self._load(indexes)
         return moment
 
     def leave_behind(self, indexes: Indexes, moment: Moment) -> None:
@@ -140,8 +145,7 @@ class LiveGallery:
         if not indexes.wait(moment.number + 1, APPLY_SECONDS):
             with self.file.still():
                 if indexes.moment is moment:
-                    with self.file.reading() as db:
-                        indexes.load(db)
+                    self._load(indexes)
 
     def _follow(self, changes: Changes, number: int) -> None:
         self.num_items += changes.num_items

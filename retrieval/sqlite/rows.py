@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.gallery import Floats
 from retrieval.item import Item
@@ -13,6 +14,7 @@ from retrieval.sqlite.schema import SLOT_SHIFT
 
 COLUMNS = "id, text, labels, metadata, has_image"
 IMAGE = "(SELECT data FROM images WHERE images.row = items.row)"
+_CHUNK = 4096  # vectors that are read at once
 THUMBNAIL = "(SELECT data FROM thumbnails WHERE thumbnails.row = items.row)"
 
 
@@ -71,17 +73,35 @@ def one_vector(db: sqlite3.Connection, slot: int, item_id: str) -> Floats | None
     return None if found is None else np.frombuffer(found[0], np.float32)
 
 
-def vectors_of_slot(db: sqlite3.Connection, slot: int, dimensions: int) -> tuple[np.ndarray[Any, Any], Floats]:
-    """All rows (n,) int64, ascending, and vectors (n, E) of a target."""
+def vectors_of_slot(
+    db: sqlite3.Connection, slot: int, dimensions: int, most: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """All rows (n,) of a target, ascending, and as many vectors in an array (N, E) that may have room for more.
+
+    Args:
+        db: where they are.
+        slot: the target's.
+        dimensions: E.
+        most: how many there are at most. Memory beyond n is not touched.
+
+    Raises:
+        ValueError: a vector of another length, or more than `most`.
+    """
     start = key_of(slot, 0)
-    keys, blobs = [], []
-    for key, data in db.execute(
+    rows_N = np.empty(most, np.int64)
+    vectors_NE = np.empty((most, dimensions), np.float32)
+    found = db.execute(
         "SELECT key, data FROM vectors WHERE key >= ? AND key < ? ORDER BY key", (start, key_of(slot + 1, 0))
-    ):
-        keys.append(key)
-        blobs.append(data)
-    vectors_nE = np.frombuffer(b"".join(blobs), np.float32).reshape(-1, dimensions)
-    return np.array(keys, np.int64) - start, vectors_nE
+    )
+    count = 0
+    while some := found.fetchmany(_CHUNK):
+        end = count + len(some)
+        rows_N[count:end] = [key - start for key, _ in some]
+        vectors_NE[count:end] = np.frombuffer(b"".join(data for _, data in some), np.float32).reshape(
+            -1, dimensions
+        )
+        count = end
+    return rows_N[:count], vectors_NE
 
 
 def one_image(db: sqlite3.Connection, item_id: str) -> bytes | None:

@@ -85,7 +85,9 @@ def prepare(db: sqlite3.Connection, path: Path, model: str | None) -> None:
         return
     if version == 0:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode = WAL")
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise GalleryError(f"{path}: its disk cannot share memory, as SQLite's log needs. Use a local disk.")
     db.execute("BEGIN IMMEDIATE")
     try:
         for script in MIGRATIONS[version:]:

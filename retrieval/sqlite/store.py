@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from retrieval.errors import GalleryError
 from retrieval.sqlite.checking import MAX_FAULTS, faults
 from retrieval.sqlite.copying import copy_file, describe, missing, page_of_records, receive
 from retrieval.sqlite.faults import closed, told
@@ -20,6 +21,7 @@ from retrieval.store import Embedding, Seed
 from retrieval.transfer import Description, Record
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+OLDEST = (3, 37)  # knows STRICT tables
 _FILES = (".db", ".db-wal", ".db-shm", ".lock")
 
 
@@ -27,7 +29,13 @@ class SqliteStore:
     """Keeps `retrieval.store.Store`'s interface. The files are opened when they are first used."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep galleries as `folder/galleries/<name>.db`; the folder is made when something is written."""
+        """Keep galleries as `folder/galleries/<name>.db`; the folder is made when something is written.
+
+        Raises:
+            GalleryError: Python came with a version of SQLite that is too old.
+        """
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise GalleryError(f"SQLite {sqlite3.sqlite_version} is too old. Install 3.37 or newer with Python.")
         self._folder = folder / "galleries"
         self._guard = threading.RLock()
         self._live: dict[str, LiveGallery] = {}
