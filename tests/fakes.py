@@ -197,7 +197,7 @@ def make_service(
 @contextlib.contextmanager
 def serving(settings: Settings, load: Callable[[Settings], Service]) -> Iterator[httpx.Client]:
     """A real server in a thread, and a client of it."""
-    # Without log_config, as `serve` runs it: uvicorn's own would keep its records from the root for all later tests.
+    # As `serve` runs it: uvicorn's own log_config would keep its records from the root, in all later tests too.
     config = uvicorn.Config(
         create_app(settings, load=load), port=0, log_config=None, log_level="warning", ws="none", access_log=False
     )

@@ -84,18 +84,28 @@ def in_words(low: float, high: float) -> str:
 
 
 def retrieval_table(subsets: Figures) -> str:
-    """Recall and median rank, text to image and back."""
+    """Recall, nDCG and median rank, text to image and back."""
     found = subsets.get("image+text", {}).get("retrieval", {})
     rows = [
         [
             way.replace("_", " "),
-            *(f"{row[name]:.3f}" for name in ("r@1", "r@5", "r@10")),
+            *(f"{row[name]:.3f}" for name in ("r@1", "r@5", "r@10", "ndcg@10")),
             f"{row['median_rank']:g}",
             f"{row['gallery']:,}",
         ]
         for way, row in found.items()
     ]
-    return table(("retrieval", "R@1", "R@5", "R@10", "median rank", "gallery"), rows)
+    return table(("retrieval", "R@1", "R@5", "R@10", "nDCG@10", "median rank", "gallery"), rows)
+
+
+def same_label_table(subsets: Figures) -> str:
+    """Mean average precision of rows of an equal label by head and subset, and in brackets nDCG@10."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        near = found.get("same_label")
+        return f"{near['map']:.3f} ({near['ndcg@10']:.3f})" if near else ""
+
+    return _by_head(subsets, "same_label", cell)
 
 
 def stages_table(history: Sequence[Mapping[str, Any]]) -> str:
