@@ -120,6 +120,13 @@ def test_an_evaluation_is_reported_alike(config: CheckpointConfig) -> None:
     assert empty_sections(report) == []
 
 
+def test_the_recall_of_an_index_is_shown_where_it_was_measured(config: CheckpointConfig) -> None:
+    subsets = {"image+text": {"retrieval": {"text_to_image": {**RANKS, "index_recall@10": 0.9876}}}}
+    report = evaluation_report(config, {**EVALUATED, "subsets": subsets}, ())
+    assert "| median rank | gallery | index's recall@10 |" in report
+    assert "| 1.5 | 1,200 | 0.9876 |" in report
+
+
 @pytest.mark.parametrize(
     ("split", "data_hash", "told"), [("all", None, True), ("val", None, False), ("all", "x", False)]
 )
