@@ -11,9 +11,9 @@ from operator import itemgetter
 import numpy as np
 
 from retrieval.entries import content_of
+from retrieval.fields import explode
 from retrieval.gallery import Entry, Floats
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.fields import explode
 from retrieval.sqlite.rows import ids_as_json, items_by_row, key_of
 from retrieval.sqlite.seats import Seat, read_seats
 from retrieval.transfer import Origin
