@@ -53,12 +53,24 @@ class RowIndex:
         """The state without any row."""
         return RowIndex(self.rows_n[:0], np.empty((0, self.room_NE.shape[1]), np.float32))
 
+    def moved(self, rows: Mapping[int, int]) -> "RowIndex":
+        """The state after vectors went from old rows to new ones; those that are not here are passed over."""
+        if not rows:
+            return self
+        olds = np.array(sorted(rows), np.int64)
+        hit_n = among(self.rows_n, olds)
+        rows_n = self.rows_n.copy()
+        rows_n[hit_n] = [rows[row] for row in self.rows_n[hit_n].tolist()]
+        return RowIndex(rows_n, self.room_NE, self.num_gone)
+
     def changed(self, added: Mapping[int, Floats], removed: Sequence[int]) -> "RowIndex":
         """The state after rows were added, and others removed; of a row in both nothing remains."""
-        gone = np.array(removed, np.int64)
+        if not added and not removed:
+            return self
+        gone = np.array(sorted(removed), np.int64)
         rows_n, num_gone = self.rows_n, self.num_gone
         if len(gone):
-            hit_n = np.isin(rows_n, gone)
+            hit_n = among(rows_n, gone)
             if hit_n.any():
                 rows_n = np.where(hit_n, GONE, rows_n)
                 num_gone += int(hit_n.sum())
