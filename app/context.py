@@ -14,11 +14,13 @@ from app.admission import call_of
 from app.body import FORM, IMAGE, JSON, read_body
 from app.call import Call
 from app.fields import RawFields
+from app.galleries import Bound
 from app.metrics import Metrics
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
 from app.telemetry import Trace
+from models.errors import InputError
 
 T = TypeVar("T")
 
@@ -56,6 +58,17 @@ class Context:
         )
         self._trace.timings.record("read", perf_counter() - start)
         return payload
+
+    async def optional_payload(
+        self, check: Callable[[RawFields, Settings], T], accepts: tuple[str, ...] = (JSON,)
+    ) -> T:
+        """`payload` of a body that may be left out."""
+        headers = self.request.headers
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            return await self.payload(check, accepts)
+        if self.request.url.query:
+            raise InputError("query", "fields belong in the body here. Send them as JSON.")
+        return check(RawFields({}), self.settings)
 
     @property
     def call(self) -> Call:
@@ -102,11 +115,19 @@ class Context:
 
     @cached_property
     def model(self) -> Model:
-        """The model, or the model of the gallery, that the path names; the default where it names none.
-
-        Noted for the log."""
+        """The model that the path names; the default where it names none. Noted for the log."""
         named = self.request.path_params
-        model = self.service.model(named.get("name") or named.get("gallery"), named.get("version"))
+        return self.note(self.service.model(named.get("name"), named.get("version")))
+
+    @cached_property
+    def bound(self) -> Bound:
+        """The gallery that the path names, with its model; the default model's where it names none. Noted too."""
+        bound = self.service.galleries.get(self.request.path_params.get("gallery"))
+        self.note(bound.model)
+        return bound
+
+    def note(self, model: Model) -> Model:
+        """Note for the log which model answers."""
         self._trace.model = model.name
         self._trace.version = model.version
         return model

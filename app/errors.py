@@ -4,6 +4,7 @@ A caller's mistake is told in full; a mistake of ours is logged in full and answ
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from app.refusals import ClosedError, ConflictError, NotFoundError, QueueFullError, StuckError
 from app.upload import NoRoomError
 from models.errors import EngineMemoryError, InputError, TooLargeError, UnsupportedMediaError
-from retrieval.errors import QueryError
+from retrieval.errors import GalleryError, QueryError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 _LOG = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (NoRoomError, 503),
     (NotReadyError, 503),
     (EngineMemoryError, 503),
+    (GalleryError, 503),
     (StuckError, 504),
     (TimeoutError, 504),
 )
@@ -68,6 +70,7 @@ _HTTP_DETAILS = {
     404: "There is nothing at this path. /docs lists those that there are.",
     405: "The path exists, but not for this method. The header Allow names those that it takes.",
 }
+_PATH = re.compile(r"\S*/")  # a folder of this machine is nobody's business
 _BARE_DETAIL = "The service failed. The log has more under this request_id."
 
 
@@ -99,6 +102,8 @@ def _detail(error: Exception) -> str:
         return "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
     if isinstance(error, EngineMemoryError):
         return "There was no memory for this input now. Send it again later, or to another replica."
+    if isinstance(error, GalleryError):
+        return _PATH.sub("", str(error))
     if isinstance(error, TimeoutError):
         return (
             "The answer took too long. Try again later, or allow more time: the header X-Request-Timeout-Ms, "

@@ -6,7 +6,7 @@ takes no worker from the requests. Knows nothing of HTTP."""
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from time import perf_counter
 
@@ -50,6 +50,8 @@ class Lifecycle:
         self._recovery: asyncio.Task[None] | None = None
         self._no_recovery_before = 0.0
         self._recovery_pause_seconds = _RECOVERY_PAUSE_SECONDS
+        self.before_serving: Callable[[Model], Awaitable[None]] = _nothing
+        """Awaited for a model that was read and tried, before it is served: what else it needs."""
         self.on_load: Callable[[str, str], object] = lambda _name, _outcome: None
         """Takes the name of a model and what became of a version of it: `loaded` or `refused`."""
 
@@ -74,6 +76,7 @@ class Lifecycle:
                 model = self._registry.get(name, str(version))
             else:
                 model = await self._read(name, version)
+                await self._make_ready(model)
             self._retire(self._registry.put(model, current=current, keep=keep))
         return model
 
@@ -141,6 +144,17 @@ class Lifecycle:
         _LOG.info("version %d of model %s is loaded, in %.2f s", version, name, perf_counter() - start)
         return model
 
+    async def _make_ready(self, model: Model) -> None:
+        try:
+            await self.before_serving(model)
+        except (RetrievalError, IntermodalError) as error:
+            self.on_load(model.name, "refused")
+            _LOG.warning("version %d of model %s is refused: %s", model.version, model.name, error)
+            raise ConflictError(
+                f"Version {model.version} of {model.name!r} cannot be served: {self._explain(error)} "
+                "What was served still is."
+            ) from None
+
     def _explain(self, error: Exception) -> str:
         """What is wrong with a version, for a caller: without this machine's paths, or what nobody foresaw."""
         if isinstance(error, TimeoutError):
@@ -188,3 +202,7 @@ class Lifecycle:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _nothing(_model: Model) -> None:
+    pass

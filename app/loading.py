@@ -1,7 +1,8 @@
 """From settings to a Service: which checkpoints to read, and how."""
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 
 from app.checkpoints import Checkpoints
 from app.memory import trim
@@ -10,6 +11,9 @@ from app.settings import Settings
 from app.upload import check_folder
 from models.checkpoint import find_versions
 from models.errors import ConfigError
+from retrieval.errors import GalleryBusyError
+from retrieval.sqlite.store import SqliteStore
+from retrieval.store import Store
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,15 +33,49 @@ def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info
         CheckpointError: a checkpoint that cannot be used.
         EngineError: an engine that is not installed.
         SeedError: a gallery that cannot be read.
+        GalleryError: one that is kept cannot be opened.
     """
     check_folder()
     chosen = choose_models(settings)
     if settings.checkpoint_sha256 is not None and len(chosen) > 1:
         raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")
-    checkpoints = Checkpoints(settings, progress)
-    models = [checkpoints.load(name, version) for name, version in chosen]
+    store = None
+    if settings.galleries == "live":
+        _check_data(settings)
+        store = SqliteStore(settings.data)
+    try:
+        return _load(settings, chosen, progress, store)
+    except GalleryBusyError as error:
+        # So that a new process starts while the old one still answers what it has accepted.
+        _LOG.warning("%s Until then galleries are only read here, as the checkpoints ship them.", error)
+        return _load(settings, chosen, progress, None)
+
+
+def _load(
+    settings: Settings, chosen: Sequence[tuple[str, int]], progress: Callable[[str], None], store: Store | None
+) -> Service:
+    checkpoints = Checkpoints(settings, progress, store)
+    try:
+        models = [checkpoints.load(name, version) for name, version in chosen]
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
     trim()
-    return Service(models, settings)
+    return Service(models, settings, checkpoints, store=store)
+
+
+def _check_data(settings: Settings) -> None:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        writable = os.access(settings.data, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise ConfigError(
+            f"INTERMODAL_DATA (--data) is {str(settings.data)!r}, which cannot be written. Name a folder that can "
+            "be, or serve galleries as the checkpoints ship them: INTERMODAL_GALLERIES=seed."
+        )
 
 
 def choose_models(settings: Settings) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ from typing import Any
 from app.body import FORM, IMAGE, JSON
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.image_url import MAX_URL_CHARACTERS
+from app.label_payload import DEFAULT_TEMPERATURE, LEAST_TEMPERATURE, MAX_LABEL_CHARACTERS, MAX_LABELS
 from app.payload import MAX_VERSION
 from app.schemas.common import Problem
 
@@ -54,7 +55,7 @@ _PREDICT: dict[str, Schema] = {
     },
     "retrieve": {"type": "boolean", "default": True, "description": "Whether matches are wanted."},
     **_RETRIEVAL,
-    "gallery": {"type": "string", "description": "The gallery searched, which is named like the model."},
+    "gallery": {"type": "string", "description": "The gallery searched: one of the model's; its own without it."},
 }
 _SEARCH: dict[str, Schema] = {
     "text": _TEXT,
@@ -64,7 +65,17 @@ _SEARCH: dict[str, Schema] = {
         "description": "A vector of this gallery's space.",
     },
     "like": {"type": "string", "description": "The id of an item whose neighbours are wanted."},
+    "weights": {
+        "type": "object",
+        "additionalProperties": {"type": "number"},
+        "description": 'How much each modality counts, e.g. {"image": 0.7, "text": 0.3}; without it, as fused.',
+    },
     "min_score": {"type": "number", "default": -1, "description": "Least cosine of a match."},
+    "group_by": {
+        "type": "string",
+        "description": "A field, e.g. labels.colour: of items with an equal value there, only the best matches.",
+    },
+    "after": {"type": "string", "description": "The `next` of the answer before: the page after that one."},
     **_RETRIEVAL,
 }
 
@@ -114,6 +125,71 @@ def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ..
 PREDICT = _three_media_types(_PREDICT)
 EMBED = _three_media_types({"text": _TEXT})
 SEARCH = _three_media_types(_SEARCH, no_query=("vector", "like"))
+_LABELS: Schema = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    "description": 'By name, e.g. {"colour": "Red", "tags": ["warm", "new"]}.',
+}
+_ITEM: dict[str, Schema] = {
+    "text": _TEXT,
+    "labels": _LABELS,
+    "metadata": {"type": "object", "description": "Anything else in JSON; filters reach into it."},
+}
+ITEM = _three_media_types(_ITEM)
+ITEMS: Schema = {
+    "requestBody": _body(
+        {
+            JSON: _object(
+                {
+                    "items": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": _object(
+                            {
+                                "id": {"type": "string", "minLength": 1},
+                                "delete": {
+                                    "type": "boolean",
+                                    "default": False,
+                                    "description": "Delete the item of this id; then nothing else is given.",
+                                },
+                                "image": _IMAGE,
+                                **_ITEM,
+                            },
+                            required=["id"],
+                        ),
+                    }
+                },
+                required=["items"],
+            )
+        }
+    ),
+}
+CLASSIFY = _three_media_types(
+    {
+        "text": _TEXT,
+        "labels": {
+            "type": "array",
+            "minItems": 2,
+            "maxItems": MAX_LABELS,
+            "uniqueItems": True,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARACTERS},
+            "description": "The labels, in words.",
+        },
+        "template": {
+            "type": "string",
+            "default": "{}",
+            "description": 'What each label is put into, at {}: "a photo of {}".',
+        },
+        "temperature": {
+            "type": "number",
+            "minimum": LEAST_TEMPERATURE,
+            "maximum": 100,
+            "default": DEFAULT_TEMPERATURE,
+            "description": "The smaller, the more the nearest label gets.",
+        },
+        "model": {"type": "string", "description": "The default model where it is left out."},
+    }
+)
 BATCH: Schema = {
     "requestBody": _body(
         {
@@ -147,9 +223,15 @@ LOAD = _optional_body(
     }
 )
 UNLOAD = _optional_body({"version": {**_VERSION, "description": "Which; without it, all of them."}})
+GALLERY = _optional_body({"model": {"type": "string", "description": "Whose; the default model's without it."}})
+_NOT_CHANGED: Schema = {"description": "Not changed since the version with the ETag in If-None-Match"}
+IMAGE_RESPONSES: dict[int | str, Schema] = {
+    200: {"description": "The image", "content": {"image/*": {"schema": _FILE}}},
+    304: _NOT_CHANGED,
+}
 JPEG_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The image", "content": {"image/jpeg": {"schema": _FILE}}},
-    304: {"description": "Not changed since the version with the ETag in If-None-Match"},
+    304: _NOT_CHANGED,
 }
 
 METRICS_RESPONSES: dict[int | str, Schema] = {
@@ -162,7 +244,7 @@ _PROBLEMS = {
     404: "No such model, gallery or item",
     405: "Not for this method",
     408: "The body came too slowly",
-    409: "The version cannot be served, or is the last of the default model",
+    409: "It does not go with what is there, as the detail says",
     413: "Too large",
     415: "An unknown media type",
     422: "Understood, but invalid",

@@ -2,25 +2,30 @@
 
 Knows the fields of the HTTP contract; decodes no image and runs no model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.fields import FieldReader, RawFields, object_fields
+from app.places import read_place
 from app.settings import Settings
 from app.upload import Upload
 from models.config import MODALITIES
 from models.errors import InputError, TooLargeError
 from retrieval.errors import QueryError
-from retrieval.filter_parsing import parse_filter
+from retrieval.filter_parsing import parse_field, parse_filter
 from retrieval.gallery import DEFAULT_TARGET, Query
 
 MODALITY_FIELDS = MODALITIES
 RETRIEVAL_FIELDS = ("top_k", "target", "filter")
 PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "coverage", "retrieve", "gallery", *RETRIEVAL_FIELDS)
 MAX_VERSION = 1_000_000_000
-SEARCH_FIELDS = (*MODALITY_FIELDS, "vector", "like", "min_score", *RETRIEVAL_FIELDS)
+MAX_WEIGHT = 1_000
+SEARCH_FIELDS = (
+    *MODALITY_FIELDS, "vector", "like", "weights", "min_score", "group_by", "after", *RETRIEVAL_FIELDS
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,11 @@ class Inputs:
 
     image: Upload | None = None
     text: str | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that are there, in the order of MODALITIES."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +58,14 @@ class PredictRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """A checked search; exactly one of `inputs`, `vector` and `like` is there."""
+    """A checked search; exactly one of `inputs`, `vector` and `like` is there.
+
+    weights: by modality of the inputs, how much its own vector counts; None asks by the fused vector.
+    """
 
     search: Query
     inputs: Inputs | None = None
+    weights: Mapping[str, float] | None = None
     vector: NDArray[np.float32] | None = None
     like: str | None = None
 
@@ -94,7 +108,7 @@ def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
     reader = FieldReader(fields, PREDICT_FIELDS, settings)
     search, retrieve = _search(reader, settings), reader.boolean("retrieve", default=True)
     return PredictRequest(
-        inputs=_required(_inputs(reader)),
+        inputs=required(read_inputs(reader)),
         num_labels=reader.integer("num_labels", 5, least=0),
         coverage=reader.share("coverage"),
         search=search if retrieve else None,
@@ -128,15 +142,23 @@ def _read_item(item: object, settings: Settings) -> PredictRequest | Exception:
 
 def read_embed(fields: RawFields, settings: Settings) -> Inputs:
     """Check the fields of /embed. Raises as `read_predict` does."""
-    return _required(_inputs(FieldReader(fields, MODALITY_FIELDS, settings)))
+    return required(read_inputs(FieldReader(fields, MODALITY_FIELDS, settings)))
 
 
 def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     """Check the fields of a gallery's search; raises as `read_predict` does, and for two kinds of query."""
     reader = FieldReader(fields, SEARCH_FIELDS, settings)
+    group_by = reader.text("group_by")
+    inputs = read_inputs(reader)
     request = SearchRequest(
-        search=replace(_search(reader, settings), min_score=reader.number("min_score", -1.0)),
-        inputs=_inputs(reader),
+        search=replace(
+            _search(reader, settings),
+            min_score=reader.number("min_score", -1.0),
+            group_by=None if group_by is None else parse_field(group_by, "group_by"),
+            after=read_place(reader.text("after")),
+        ),
+        inputs=inputs,
+        weights=_weights(reader, inputs),
         vector=reader.vector("vector"),
         like=reader.text("like"),
     )
@@ -147,14 +169,38 @@ def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     return request
 
 
-def _required(inputs: Inputs | None) -> Inputs:
+def _weights(reader: FieldReader, inputs: Inputs | None) -> dict[str, float] | None:
+    value = reader.json("weights")
+    if value is None:
+        return None
+    given = () if inputs is None else inputs.modalities
+    example = 'Write, say, {"image": 0.7, "text": 0.3}.'
+    if not isinstance(value, dict) or not value:
+        raise InputError("weights", f"must be an object of numbers by modality. {example}")
+    for name, weight in value.items():
+        if name not in given:
+            raise InputError(
+                "weights", f"{name[:60]!r} is not among what is sent ({', '.join(given) or 'nothing'})."
+            )
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= MAX_WEIGHT:
+            raise InputError("weights", f"that of {name!r} must be a number, at most {MAX_WEIGHT:,}. {example}")
+    return {name: float(weight) for name, weight in value.items()}
+
+
+def required(inputs: Inputs | None) -> Inputs:
+    """The inputs.
+
+    Raises:
+        InputError: there are none.
+    """
     if inputs is None:
         known = " or ".join(MODALITY_FIELDS)
         raise InputError(known, f"nothing to look at. Send at least one of: {', '.join(MODALITY_FIELDS)}.")
     return inputs
 
 
-def _inputs(reader: FieldReader) -> Inputs | None:
+def read_inputs(reader: FieldReader) -> Inputs | None:
+    """What there is of the modalities, None where there is nothing. Raises InputError."""
     inputs = Inputs(image=reader.image("image"), text=reader.text("text"))
     return None if inputs == Inputs() else inputs
 

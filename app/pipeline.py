@@ -8,10 +8,11 @@ queues; knows nothing of HTTP, nor of which models are served."""
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from app.batch_limits import Limits
 from app.batching import Batcher
@@ -20,51 +21,13 @@ from app.door import Door
 from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
-from models.batch import Example
+from app.stages import Found, Matched, Raw, Ready, SearchBy
 from models.cores import usable_cores
 from models.image_guards import ImageLimits
-from models.predictor import ForwardTimes, Prediction
-from retrieval.gallery import Match, Query
+from models.predictor import ForwardTimes, Predictor
+from retrieval.gallery import Floats, Match
 
 _Search = Callable[[], Sequence[Match]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Raw:
-    """What comes in, and what is to be searched for with the embedding that it gets."""
-
-    model: Model
-    inputs: Inputs
-    query: Query | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
-    """What the network takes."""
-
-    model: Model
-    example: Example
-    query: Query | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """What the network gave."""
-
-    ready: _Ready
-    prediction: Prediction
-    times: ForwardTimes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Matched:
-    """What a search gave; `found` is what it came from, where that was an item of ours."""
-
-    matches: Sequence[Match]
-    seconds: float
-    found: _Found | None
-
 
 _WATCH_SECONDS = 0.25
 _MAX_STUCK = 8  # threads that hang and cannot be ended; beyond, only a new process helps
@@ -91,13 +54,13 @@ class Pipeline:
             "num_workers": max(1, usable_cores() // 2),
             "max_queue_items": max_queue_items,
         }
-        self._decoder = Batcher[_Raw, _Ready](self._decode, name="decode", limits=Limits(items=1), **light)
+        self._decoder = Batcher[Raw, Ready](self._decode, name="decode", limits=Limits(items=1), **light)
         # The items of a forward pass come at once, and are answered at once: one wake-up for all.
         together = Limits(items=settings.max_batch_items)
-        self._searcher = Batcher[tuple[_Search, _Found | None], _Matched](
+        self._searcher = Batcher[tuple[_Search, Found | None], Matched](
             _search_each, name="search", limits=together, **light
         )
-        self._forward = Batcher[_Ready, _Found](
+        self._forward = Batcher[Ready, Found](
             self._forward_batch,
             name="forward",
             num_workers=num_workers,
@@ -143,7 +106,7 @@ class Pipeline:
         if not call.admitted:
             self.door.check(call, self._forward, self._decoder, self._searcher)
 
-    async def run(self, model: Model, inputs: Inputs, search: Query | None, call: Call) -> Answer:
+    async def run(self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call) -> Answer:
         """Take one item from its inputs to its answer.
 
         Raises:
@@ -153,9 +116,15 @@ class Pipeline:
             TimeoutError: past the deadline.
         """
         self.admit(call)
-        answer = await self._through(model, inputs, search, call)
+        answer = await self._answer(Raw(model, inputs, search), call)
         self.on_answer(answer)
         return answer
+
+    async def vectors(self, model: Model, inputs: Inputs, call: Call) -> Mapping[str, Floats]:
+        """What a gallery keeps of an item: by target, (E,) of unit norm. Raises as `run` does."""
+        self.admit(call)
+        found, _ = await self._through(Raw(model, inputs, every_target=True), call)
+        return found.vectors
 
     async def search(self, query: _Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
@@ -172,24 +141,30 @@ class Pipeline:
         Raises:
             Exception: whatever the engine raises.
         """
-        await self._through(model, model.some_inputs(), Query(), Call(record=lambda *_: None))
+        search = None if model.gallery is None else model.gallery.search
+        await self._answer(Raw(model, model.some_inputs(), search), Call(record=lambda *_: None))
 
-    async def _through(self, model: Model, inputs: Inputs, query: Query | None, call: Call) -> Answer:
+    async def _answer(self, raw: Raw, call: Call) -> Answer:
+        found, matches = await self._through(raw, call)
+        if found.prediction is None:
+            raise ValueError("an answer needs a prediction")
+        return Answer(raw.model, found.prediction, matches)
+
+    async def _through(self, raw: Raw, call: Call) -> tuple[Found, Sequence[Match]]:
         async with asyncio.timeout(call.timeout_seconds()):
             with self.door.entered(call):
-                raw = _Raw(model, inputs, None if model.gallery is None else query)
                 ended, queued = await self._decoder.submit(raw, flow=call.flow, deadline=call.deadline)
         result: Any = ended  # of the last stage that it came to
         matches: Sequence[Match] = []
-        if isinstance(result, _Matched):
+        if isinstance(result, Matched):
             call.record("search", result.seconds)
             matches, result = result.matches, result.found
-        found: _Found = result
+        found: Found = result
         call.record("decode", found.ready.seconds)
         call.record("encode", found.times.encode)
         call.record("fuse", found.times.fuse)
         call.record("queue", queued)
-        return Answer(model, found.prediction, matches)
+        return found, matches
 
     async def _replace_stuck(self) -> None:
         """Look after the workers for as long as the service runs."""
@@ -199,54 +174,70 @@ class Pipeline:
             try:
                 self._decoder.replace_stuck(limit_seconds)
                 self._searcher.replace_stuck(limit_seconds)
-                for ready in self._forward.replace_stuck(limit_seconds):
-                    self.failed.add(
-                        (ready.model.name, ready.model.version)
-                    )  # until an inference shows that it works
+                for model in (ready.raw.model for ready in self._forward.replace_stuck(limit_seconds)):
+                    # Until an inference shows that it works.
+                    self.failed.add((model.name, model.version))
             except Exception:  # no thread may be had just now; the next look tries again
                 _LOG.exception("looking after the workers failed")
 
-    def _decode(self, waiting: list[_Raw]) -> list[_Ready]:
+    def _decode(self, waiting: list[Raw]) -> list[Ready]:
         [raw] = waiting
         start = perf_counter()
         example = raw.model.predictor.prepare(raw.model.decode(raw.inputs, self._limits))
-        return [_Ready(raw.model, example, raw.query, perf_counter() - start)]
+        return [Ready(raw, example, perf_counter() - start)]
 
-    def _forward_batch(self, works: list[_Ready]) -> list[_Found]:
-        """Run a batch, which may be of several models: one pass for each."""
-        results: dict[int, _Found] = {}
-        for model in dict.fromkeys(work.model for work in works):
-            rows = [row for row, work in enumerate(works) if work.model is model]
+    def _forward_batch(self, works: list[Ready]) -> list[Found]:
+        """Run a batch, which may be of several models and kinds: one pass for each."""
+        results: dict[int, Found] = {}
+        for kind in dict.fromkeys((work.raw.model, work.raw.every_target) for work in works):
+            rows = [row for row, work in enumerate(works) if (work.raw.model, work.raw.every_target) == kind]
+            model, every_target = kind
             try:
-                predictions, times = model.predictor.predict_timed([works[row].example for row in rows])
+                found = (_vectors if every_target else _predictions)(model.predictor, [works[row] for row in rows])
             except Exception:
                 self.failed.add((model.name, model.version))
                 raise
             self.failed.discard((model.name, model.version))
-            for row, prediction in zip(rows, predictions, strict=True):
-                results[row] = _Found(works[row], prediction, times)
+            results |= dict(zip(rows, found, strict=True))
         return [results[row] for row in range(len(works))]
 
 
-def _cost(ready: _Ready) -> tuple[int, ...]:
-    cost = ready.model.predictor.preprocessors.cost(ready.example)
+def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    predictions, times = predictor.predict_timed([work.example for work in works])
+    return [Found(work, times, one) for work, one in zip(works, predictions, strict=True)]
+
+
+def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    start = perf_counter()
+    targets = predictor.embed_targets([work.example for work in works])
+    times = ForwardTimes(perf_counter() - start, 0.0)
+    # A row of NaN says that an item lacks a modality.
+    each = [
+        {target: rows_BE[row] for target, rows_BE in targets.items() if np.isfinite(rows_BE[row]).all()}
+        for row in range(len(works))
+    ]
+    return [Found(work, times, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
+
+
+def _cost(ready: Ready) -> tuple[int, ...]:
+    cost = ready.raw.model.predictor.preprocessors.cost(ready.example)
     return cost.get("image", 0), cost.get("text", 0)
 
 
-def _search_for(found: _Found) -> tuple[_Search, _Found] | None:
-    ready = found.ready
-    if ready.query is None or ready.model.gallery is None:
+def _search_for(found: Found) -> tuple[_Search, Found] | None:
+    search = found.ready.raw.search
+    if search is None or found.prediction is None:
         return None
-    return partial(ready.model.gallery.search, found.prediction.embedding_E, ready.query), found
+    return partial(search, found.prediction.embedding_E), found
 
 
-def _search_each(waiting: list[tuple[_Search, _Found | None]]) -> list[_Matched | Exception]:
+def _search_each(waiting: list[tuple[_Search, Found | None]]) -> list[Matched | Exception]:
     return [_search(search, found) for search, found in waiting]
 
 
-def _search(search: _Search, found: _Found | None) -> _Matched | Exception:
+def _search(search: _Search, found: Found | None) -> Matched | Exception:
     start = perf_counter()
     try:
-        return _Matched(search(), perf_counter() - start, found)
+        return Matched(search(), perf_counter() - start, found)
     except Exception as error:  # this item's; the others' searches have nothing to do with it
         return error

@@ -31,6 +31,14 @@ class Registry:
         """Every model: the default first, and of each name its current version first."""
         return self._models
 
+    @property
+    def current(self) -> tuple[Model, ...]:
+        """The current version of each name, the default first."""
+        first: dict[str, Model] = {}
+        for model in self._models:
+            first.setdefault(model.name, model)
+        return tuple(first.values())
+
     def get(self, name: str | None = None, version: str | None = None) -> Model:
         """The model of that name (default: the default model) and version (default: the current one).
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -14,18 +14,21 @@ from models.decode import decode_image
 from models.image_guards import ImageLimits
 from models.predictor import Prediction, Predictor
 from models.sample import Sample
-from retrieval.gallery import Gallery, Match
+from retrieval.gallery import DEFAULT_TARGET, Gallery, Match
+from retrieval.store import Embedding
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
-    """One served version with its gallery, a pair that is never taken apart: what the one embeds, the other has.
+    """One served version with its galleries, which are never taken apart: what the one embeds, the others have.
 
-    The gallery, named like the model, is None where the checkpoint ships none.
+    gallery: the model's own, named like it; None where the checkpoint ships none and none is kept.
+    others: further galleries of the model by name. Changed only within the event loop.
     """
 
     predictor: Predictor
     gallery: Gallery | None = None
+    others: dict[str, Gallery] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -36,6 +39,22 @@ class Model:
     def version(self) -> int:
         """The version, from 1."""
         return self.predictor.config.version
+
+    @property
+    def embedding(self) -> Embedding:
+        """Whose vectors its galleries are seen through."""
+        config = self.predictor.config
+        return Embedding(
+            id=config.embedding_id,
+            dimensions=config.network.embedding.dimensions,
+            targets=(DEFAULT_TARGET, *self.modalities),
+        )
+
+    @property
+    def galleries(self) -> dict[str, Gallery]:
+        """All of its galleries by name, its own first."""
+        own = {} if self.gallery is None else {self.name: self.gallery}
+        return own | self.others
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -3,24 +3,32 @@
 Knows nothing of HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from app.call import Call
 from app.checkpoints import Checkpoints, Source
+from app.galleries import Bound, Galleries
 from app.lifecycle import Lifecycle
 from app.payload import Inputs, PredictRequest, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
+from app.reembedding import Reembedding
 from app.registry import Registry
 from app.remote import Fetcher, RemoteImage
 from app.served import Answer, Model
 from app.settings import Settings
-from models.config import MODALITIES
+from app.stages import SearchBy
 from models.errors import InputError
 from retrieval.errors import QueryError
-from retrieval.gallery import DEFAULT_TARGET, Gallery, Match, Query
+from retrieval.gallery import Floats, Gallery, Match, Query
+from retrieval.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 
 class Service:
@@ -32,6 +40,7 @@ class Service:
         settings: Settings,
         source: Source | None = None,
         fetcher: Fetcher | None = None,
+        store: Store | None = None,
     ) -> None:
         """Prepare, without starting a thread.
 
@@ -40,6 +49,7 @@ class Service:
             settings: of everything.
             source: where further versions are found; the folder of the settings where None.
             fetcher: gets images by their URL; as the settings allow where None.
+            store: where galleries are kept; None where they only are read.
         """
         self.settings = settings
         self._fetcher = fetcher or Fetcher(settings)
@@ -56,7 +66,10 @@ class Service:
             load_seconds=settings.load_timeout_seconds,
             answer_seconds=settings.stuck_seconds,
         )
-        self._polling: asyncio.Task[None] | None = None
+        self.galleries = Galleries(self.registry, store)
+        self._reembedding = Reembedding(self.pipeline, self.galleries)
+        self.lifecycle.before_serving = self._reembedding.fill
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -75,15 +88,18 @@ class Service:
         if self.settings.poll_seconds:
             followed = {name for name, version in self.settings.wanted_models if version is None}
             poller = Poller(self.registry, self.lifecycle, self.source, followed if self.settings.models else None)
-            self._polling = asyncio.create_task(poller.run(self.settings.poll_seconds))
+            self._start(poller.run(self.settings.poll_seconds))
+        for model in self.models:
+            self._start(self._fill(model))
         self.started = True
 
     async def close(self) -> None:
         """Let running batches end, and fail what waits."""
         self.draining = True
-        if self._polling is not None:
-            self._polling.cancel()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(self.lifecycle.close(), self.pipeline.close())
+        await self.galleries.close()
 
     async def ready(self) -> bool:
         """Whether requests should come here. After a failure of an engine, one more inference of it decides.
@@ -117,45 +133,93 @@ class Service:
             QueueFullError: too many requests wait.
             TimeoutError: past the deadline.
         """
-        if request.gallery not in (None, model.name):
-            raise InputError(
-                "gallery", f"this model searches {model.name!r}. Name that one, or leave the field out."
-            )
-        return await self._answer(model, request.inputs, request.search, call, request.coverage)
+        gallery = self.galleries.of(model, request.gallery)
+        return await self._answer(model, request.inputs, gallery, request.search, call, request.coverage)
 
     async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
-        return await self._answer(model, inputs, None, call)
+        return await self._answer(model, inputs, None, None, call)
 
-    async def search(self, model: Model, request: SearchRequest, call: Call) -> Sequence[Match]:
-        """Search the model's gallery by inputs, a vector, or an item of it; raises as `predict` does."""
-        gallery = model.some_gallery()
-        if request.inputs is not None:
-            return (await self._answer(model, request.inputs, request.search, call)).matches
-        return await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
+    async def vectors(self, model: Model, inputs: Inputs, call: Call) -> Mapping[str, Floats]:
+        """What a gallery keeps of an item: see `Pipeline.vectors`; raises as `predict` does."""
+        check_known(model, inputs)
+        await self._fetch(inputs, call)
+        return await self.pipeline.vectors(model, inputs, call)
+
+    async def search(self, bound: Bound, request: SearchRequest, call: Call) -> Sequence[Match]:
+        """Search a gallery by inputs, a vector, or an item of it; raises as `predict` does."""
+        model, gallery = bound.model, bound.gallery
+        _check_target(gallery, request.search.target)
+        if request.inputs is None:
+            return await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
+        if request.weights is None:
+            return (await self._answer(model, request.inputs, gallery, request.search, call)).matches
+        vectors = await self.vectors(model, request.inputs, call)
+        mean_E = np.sum([weight * vectors[name] for name, weight in request.weights.items()], axis=0)
+        return await self.pipeline.search(partial(gallery.search, mean_E, request.search), call)
 
     async def _answer(
-        self, model: Model, inputs: Inputs, search: Query | None, call: Call, coverage: float | None = None
+        self,
+        model: Model,
+        inputs: Inputs,
+        gallery: Gallery | None,
+        query: Query | None,
+        call: Call,
+        coverage: float | None = None,
     ) -> Answer:
-        _check_known(model, inputs, search)
+        check_known(model, inputs)
+        search: SearchBy | None = None
+        if query is not None and gallery is not None:
+            _check_target(gallery, query.target)
+            search = partial(_search, gallery, query)
+        elif query is not None and query.target not in model.embedding.targets:
+            raise _no_target(query.target, model.embedding.targets)
         if coverage is not None:
-            given = [name for name in MODALITIES if getattr(inputs, name) is not None]
-            model.predictor.check_coverage(given)
+            model.predictor.check_coverage(inputs.modalities)
+        await self._fetch(inputs, call)
+        return await self.pipeline.run(model, inputs, search, call)
+
+    async def _fetch(self, inputs: Inputs, call: Call) -> None:
         if isinstance(inputs.image, RemoteImage):
             self.pipeline.admit(call)  # or the fetch would be for nothing
             await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
-        return await self.pipeline.run(model, inputs, search, call)
+
+    async def _fill(self, model: Model) -> None:
+        try:
+            await self._reembedding.fill(model)
+        except Exception:  # what it could not embed stays pending, and the next start tries again
+            _LOG.exception("the galleries of %s could not be filled", model.name)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _check_known(model: Model, inputs: Inputs, search: Query | None) -> None:
-    for name in ("image", "text"):
-        if getattr(inputs, name) is not None and name not in model.modalities:
+def check_known(model: Model, inputs: Inputs) -> None:
+    """Refuse what the model does not know.
+
+    Raises:
+        InputError: naming the modality.
+    """
+    for name in inputs.modalities:
+        if name not in model.modalities:
             raise InputError(
                 name, f"the model {model.name!r} does not know it. It knows: {', '.join(model.modalities)}."
             )
-    targets = model.gallery.targets if model.gallery is not None else (DEFAULT_TARGET, *model.modalities)
-    if search is not None and search.target not in targets:
-        raise QueryError("target", f"no vectors named {search.target[:60]!r}. There are: {', '.join(targets)}.")
+
+
+def _check_target(gallery: Gallery, target: str) -> None:
+    if target not in gallery.targets:
+        raise _no_target(target, gallery.targets)
+
+
+def _no_target(target: str, targets: Sequence[str]) -> QueryError:
+    return QueryError("target", f"no vectors named {target[:60]!r}. There are: {', '.join(targets)}.")
+
+
+def _search(gallery: Gallery, query: Query, query_E: Floats) -> Sequence[Match]:
+    return gallery.search(query_E, query)
 
 
 def _search_by_vector(gallery: Gallery, request: SearchRequest) -> Sequence[Match]:

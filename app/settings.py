@@ -55,7 +55,10 @@ class Settings(BaseSettings):
         "writes", description="What needs a key: writes from other machines, all but /health, or none."
     )
     checkpoints: Path = Field(Path("checkpoints"), description="Folder of trained models, <name>/<version>.")
-    data: Path = Field(Path("data"), description="Folder for what the service keeps.")
+    data: Path = Field(Path("data"), description="Folder for what the service keeps: the galleries.")
+    galleries: Literal["live", "seed"] = Field(
+        "live", description="live: galleries that change, kept in the data folder; seed: those of the checkpoints."
+    )
     models: str = Field(
         "",
         pattern=rf"^\s*({MODEL_PATTERN}(\s*,\s*{MODEL_PATTERN})*)?\s*$",
@@ -112,6 +115,9 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
+    max_item_json_bytes: int = Field(
+        65_536, ge=64, description="Labels and metadata of an item of a gallery, in bytes of JSON."
+    )
     max_items_per_batch: int = Field(1000, ge=1, description="Most items in one /predict/batch.")
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
     url_hosts: str = Field(

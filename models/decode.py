@@ -5,6 +5,7 @@ Knows Pillow and its rogues; knows nothing of a network but the side that it wan
 import ctypes
 import functools
 import importlib
+import io
 import logging
 import re
 import threading
@@ -233,3 +234,14 @@ def _turn(image: Image.Image) -> Turn:
 
 def _as_stored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of an image file that was decoded once, by its first bytes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = Image.open(io.BytesIO(data), formats=FORMATS).get_format_mimetype()
+    except Exception:  # Pillow raises whatever its plugins raise; what it cannot name is sent as bytes
+        found = None
+    return found or "application/octet-stream"

@@ -25,3 +25,7 @@ class SeedError(RetrievalError):
 
 class GalleryError(RetrievalError):
     """A gallery cannot be read or written now: no room, locked, damaged, or its database does not answer."""
+
+
+class GalleryBusyError(GalleryError):
+    """Another process has the gallery."""

@@ -15,6 +15,8 @@ from tests.fakes import make_service, serving
 
 # What `python -m app doctor` wrote here must not change what is tested, in processes that tests start neither.
 os.environ["INTERMODAL_SETTINGS_FILE"] = os.devnull
+# Tests that write galleries keep them in folders of their own; the others leave no ./data behind.
+os.environ["INTERMODAL_GALLERIES"] = "seed"
 
 
 @pytest.fixture(scope="session", autouse=True)

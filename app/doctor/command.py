@@ -44,7 +44,8 @@ def main(arguments: Sequence[str], say: Say) -> int:
         ConfigError: wrong settings, no model to be had, or a file that is not to be overwritten.
     """
     options, rest = parse(arguments)
-    settings = load_settings(rest)
+    # Seeds: a service that runs may have the galleries, and nothing is to be written here.
+    settings = load_settings(rest).model_copy(update={"galleries": "seed"})
     out = options.out or settings.settings_file
     report.check_target(out, force=options.force)
     progress = Progress()

@@ -1,94 +1,92 @@
-"""/galleries/{gallery}: items, their images, and search. Without the prefix, the default model's gallery."""
+"""/galleries: which there are, making and dropping them; and search, by default in the default model's."""
 
-import hashlib
+import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
-from app.context import Context, ContextDep
-from app.openapi import JPEG_RESPONSES, SEARCH
+from app.auth import WriteKey
+from app.body import JSON
+from app.context import ContextDep
+from app.galleries import Bound
+from app.item_payload import read_gallery
+from app.openapi import GALLERY, SEARCH
 from app.payload import read_search
+from app.places import write_place
 from app.refusals import NotFoundError
-from app.schemas.galleries import ItemPage, ItemResponse, MatchResponse, SearchResponse
-from retrieval.item import Item
+from app.schemas.galleries import GalleriesResponse, GalleryDescription, MatchResponse, SearchResponse
 
-MAX_PAGE_ITEMS = 1000
-_CACHE = "public, max-age=3600"
+Name = Annotated[str, Path(description="A gallery's name. A model's own is named like the model.")]
 
 router = APIRouter(tags=["galleries"])
 _gallery = APIRouter()
 
 
-@_gallery.get("/items")
-async def list_items(
-    context: ContextDep,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ITEMS, description="Most items in the page.")] = 50,
-    after: Annotated[str | None, Query(description="The id that the page begins after.")] = None,
-) -> ItemPage:
-    """List items in the order of their ids."""
-    gallery = context.model.some_gallery()
-    more = gallery.page(limit=limit + 1, after=after or None)
-    page = more[:limit]
-    return ItemPage(
-        items=[_described(context, item) for item in page],
-        num_items=len(gallery),
-        next=page[-1].id if len(more) > limit else None,
-    )
+@router.get("/galleries")
+async def list_galleries(context: ContextDep) -> GalleriesResponse:
+    """List the galleries, each with the model that it is of."""
+    galleries = context.service.galleries
+    return GalleriesResponse(galleries=[await _described(galleries.get(name)) for name in galleries.models()])
 
 
-@_gallery.get(
-    "/items/{item_id:path}/image", response_model=None, response_class=Response, responses=JPEG_RESPONSES
+@router.get("/galleries/{gallery}")
+async def get_gallery(gallery: Name, context: ContextDep) -> GalleryDescription:
+    """Describe a gallery."""
+    return await _described(context.service.galleries.get(gallery))
+
+
+@router.put(
+    "/galleries/{gallery}",
+    dependencies=[WriteKey],
+    openapi_extra=GALLERY,
+    responses={201: {"description": "It is new", "model": GalleryDescription}},
 )
-async def get_image(item_id: str, context: ContextDep) -> Response:
-    """Get an item's image."""
-    if not context.request.scope.get("raw_path", b"/image").endswith(b"/image"):
-        # An id may itself end in "/image"; only the path before decoding tells `a%2Fimage` from `a/image`.
-        item = await get_item(f"{item_id}/image", context)
-        return Response(item.model_dump_json(), media_type="application/json")
-    data = context.model.some_gallery().image(_item(context, item_id).id)
-    if data is None:
-        raise NotFoundError(f"The item {item_id[:60]!r} has no image.")
-    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": _CACHE, "X-Content-Type-Options": "nosniff"}
-    if etag in context.request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(data, media_type="image/jpeg", headers=headers)
+async def create_gallery(gallery: Name, context: ContextDep, response: Response) -> GalleryDescription:
+    """Make a gallery of a model, of the default one where none is named; an existing one stays as it is."""
+    model = await context.optional_payload(read_gallery, accepts=(JSON,))
+    is_new = await context.service.galleries.create(gallery, model)
+    response.status_code = 201 if is_new else 200
+    return await _described(context.service.galleries.get(gallery))
 
 
-@_gallery.get("/items/{item_id:path}")
-async def get_item(item_id: str, context: ContextDep) -> ItemResponse:
-    """Get an item."""
-    return _described(context, _item(context, item_id))
+@router.delete("/galleries/{gallery}", dependencies=[WriteKey], status_code=204)
+async def drop_gallery(gallery: Name, context: ContextDep) -> None:
+    """Delete a gallery with all of its items. A model's own gallery stays."""
+    if not await context.service.galleries.drop(gallery):
+        raise NotFoundError(f"No gallery {gallery[:60]!r} is served here.")
 
 
 @_gallery.post("/search", openapi_extra=SEARCH)
 async def search(context: ContextDep) -> SearchResponse:
     """Find the items that are nearest to an image, a text, both, a vector, or another item."""
-    model = context.model
+    bound = context.bound
     request = await context.payload(read_search)
     async with context.while_connected():
-        matches = await context.service.search(model, request, context.call)
+        matches = await context.service.search(bound, request, context.call)
+    full = len(matches) == request.search.top_k
     return SearchResponse(
-        matches=[MatchResponse.of(match, model.name, context.root_path) for match in matches],
+        matches=[MatchResponse.of(match, bound.name, context.root_path) for match in matches],
         target=request.search.target,
+        next=write_place(matches[-1]) if full else None,
         request_id=context.request_id,
     )
 
 
-def _item(context: Context, item_id: str) -> Item:
-    item = context.model.some_gallery().get(item_id)
-    if item is None:
-        raise NotFoundError(f"No item {item_id[:60]!r} in the gallery {context.model.name!r}.")
-    return item
+async def _described(bound: Bound) -> GalleryDescription:
+    num_items = await asyncio.to_thread(len, bound.gallery)
+    return GalleryDescription.of(bound, num_items)
 
 
-def _described(context: Context, item: Item) -> ItemResponse:
-    return ItemResponse.of(item, context.model.name, context.root_path)
+async def named_gallery(gallery: Name) -> None:
+    """Document the path's parameter; `Context.bound` reads it."""
 
 
-async def _named(gallery: Annotated[str, Path(description="A gallery's name, which is its model's.")]) -> None:
-    """Document the path's parameter; `Context.model` reads it."""
+def everywhere(routes: APIRouter) -> APIRouter:
+    """The routes for the default model's gallery, and for a named one."""
+    both = APIRouter(tags=["galleries"])
+    both.include_router(routes)
+    both.include_router(routes, prefix="/galleries/{gallery}", dependencies=[Depends(named_gallery)])
+    return both
 
 
-router.include_router(_gallery)
-router.include_router(_gallery, prefix="/galleries/{gallery}", dependencies=[Depends(_named)])
+router.include_router(everywhere(_gallery))

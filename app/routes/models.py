@@ -1,22 +1,16 @@
 """/models: what is served, and what is to be."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 
 from app.auth import WriteKey
-from app.body import JSON
 from app.context import Context, ContextDep
-from app.fields import RawFields
 from app.openapi import LOAD, UNLOAD
 from app.payload import read_load, read_unload
 from app.schemas.models import ModelResponse, ModelsResponse
-from app.settings import Settings
-from models.errors import InputError
 
-T = TypeVar("T")
 Name = Annotated[str, Path(description="A model's name.")]
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -40,7 +34,7 @@ async def get_model(name: Name, context: ContextDep) -> ModelResponse:
 async def load(name: Name, context: ContextDep) -> ModelResponse:
     """Load a version, try it, and swap it in with its gallery; where it is broken, what was served still is."""
     service = context.service
-    order = await _order(context, read_load)
+    order = await context.optional_payload(read_load)
     model = await service.lifecycle.load(name, order.version, current=order.current, keep=order.keep)
     available = await asyncio.to_thread(service.source.versions)
     return ModelResponse.of(model, service.registry, available)
@@ -49,7 +43,7 @@ async def load(name: Name, context: ContextDep) -> ModelResponse:
 @router.post("/{name}/unload", dependencies=[WriteKey], openapi_extra=UNLOAD)
 async def unload(name: Name, context: ContextDep) -> ModelsResponse:
     """Unload a version, or all of a model, and list what is left; memory goes back after the last answer."""
-    context.service.lifecycle.unload(name, await _order(context, read_unload))
+    context.service.lifecycle.unload(name, await context.optional_payload(read_unload))
     return await _described(context)
 
 
@@ -59,13 +53,3 @@ async def _described(context: Context) -> ModelsResponse:
     return ModelsResponse(
         models=[ModelResponse.of(model, service.registry, available) for model in service.models]
     )
-
-
-async def _order(context: Context, check: Callable[[RawFields, Settings], T]) -> T:
-    """The fields of a body that may be left out."""
-    headers = context.request.headers
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        return await context.payload(check, accepts=(JSON,))
-    if context.request.url.query:
-        raise InputError("query", "fields belong in the body here. Send them as JSON.")
-    return check(RawFields({}), context.settings)

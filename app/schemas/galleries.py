@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from app.galleries import Bound, is_writable
+from app.schemas.common import Problem, is_none
 from retrieval.gallery import Match
 from retrieval.item import Item
 
@@ -69,4 +71,49 @@ class SearchResponse(BaseModel):
 
     matches: list[MatchResponse]
     target: str
+    next: str | None = Field(description="The `after` of the next page; null where there is none.")
     request_id: str
+
+
+class ItemResult(BaseModel):
+    """What became of one change: 201 and 200 for a new item and a replaced one, 204 for one that is deleted."""
+
+    status: int
+    id: str | None = Field(None, exclude_if=is_none)
+    problem: Problem | None = Field(None, exclude_if=is_none)
+
+
+class ItemsResponse(BaseModel):
+    """One result for each change, in order."""
+
+    results: list[ItemResult]
+
+
+class GalleryDescription(BaseModel):
+    """A gallery."""
+
+    name: str
+    model: str = Field(description="Whose vectors its items have.")
+    num_items: int
+    targets: list[str]
+    dimensions: int
+    writable: bool
+
+    @classmethod
+    def of(cls, bound: Bound, num_items: int) -> Self:
+        """A description of `bound`."""
+        gallery = bound.gallery
+        return cls(
+            name=bound.name,
+            model=bound.model.name,
+            num_items=num_items,
+            targets=list(gallery.targets),
+            dimensions=gallery.dimensions,
+            writable=is_writable(gallery),
+        )
+
+
+class GalleriesResponse(BaseModel):
+    """The galleries that are served."""
+
+    galleries: list[GalleryDescription]

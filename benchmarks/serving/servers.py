@@ -127,7 +127,10 @@ def free_port() -> int:
 
 def service_command(port: int, checkpoints: Path, flags: Sequence[str] = ()) -> list[str]:
     """How this service is started. Requests are not logged: no rival logs them either."""
-    flags = ["--port", str(port), "--checkpoints", str(checkpoints), "--models", "fashion", *flags]
+    data = tempfile.mkdtemp(
+        prefix="intermodal-bench-"
+    )  # a gallery made from the seed, as at anybody's first start
+    flags = ["--port", str(port), "--checkpoints", str(checkpoints), "--models", "fashion", "--data", data, *flags]
     return [sys.executable, "-m", "app", "serve", "--log-level", "warning", *flags]
 
 

@@ -2,9 +2,11 @@
 
 import sqlite3
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from retrieval.graph import Graph
 from retrieval.sqlite.changes import Changes
+from retrieval.sqlite.graphs import Graphs
 from retrieval.sqlite.row_index import RowIndex, Rows
 from retrieval.sqlite.rows import vectors_of_slot
 from retrieval.sqlite.seats import Seat
@@ -22,9 +24,10 @@ class Moment:
 class Indexes:
     """Follows the file. Knows no items."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, graphs: Graphs) -> None:
         """Indexes that are not loaded yet."""
         self.seat = seat
+        self._graphs = graphs
         self.pending_from = 0
         """No item of a smaller row is pending."""
         self._moment: Moment | None = None
@@ -41,7 +44,7 @@ class Indexes:
         moment = Moment(
             number,
             {
-                target: RowIndex(*vectors_of_slot(db, slot, self.seat.dimensions, most))
+                target: self._graphs.known(slot, RowIndex(*vectors_of_slot(db, slot, self.seat.dimensions, most)))
                 for target, slot in self.seat.slots.items()
             },
         )
@@ -61,6 +64,14 @@ class Indexes:
         with self._turned:
             self._moment = None
             self._turned.notify_all()
+
+    def attach(self, target: str, graph: Graph) -> None:
+        """Search a target with a graph from now on. Called while nothing is written."""
+        with self._turned:
+            if self._moment is not None:
+                by_target = dict(self._moment.by_target)
+                by_target[target] = by_target[target].with_graph(graph)
+                self._moment = replace(self._moment, by_target=by_target)
 
     def wait(self, number: int, seconds: float) -> bool:
         """Until the change `number` has arrived, or the indexes are lost, but no longer than `seconds`."""

@@ -4,12 +4,15 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from retrieval.graph import Graph
 from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.checking import index_faults
 from retrieval.sqlite.faults import damaged
 from retrieval.sqlite.file import GalleryFile
+from retrieval.sqlite.graphs import Graphs
 from retrieval.sqlite.indexes import Indexes, Moment
 from retrieval.sqlite.merging import embed, is_newer, merge
 from retrieval.sqlite.seats import Seat, read_seats, take_seat
@@ -32,6 +35,7 @@ class LiveGallery:
             GalleryError: it cannot be opened.
         """
         self._indexes: dict[str, Indexes] = {}
+        self._graphs = Graphs(path)
         self.num_items = 0
         self.file = GalleryFile(path, model, self._follow)
         try:
@@ -59,11 +63,23 @@ class LiveGallery:
         if known is not None and known.seat == place:
             return known
         with self.file.still():
-            indexes = known or Indexes(place)
+            indexes = known or Indexes(place, self._graphs)
             indexes.seat = place
             self._load(indexes)
             self._indexes[embedding.id] = indexes
+        self._consider(indexes)
         return indexes
+
+    def _consider(self, indexes: Indexes) -> None:
+        """Have graphs built where they are lacking."""
+        moment = indexes.moment
+        for target, index in ({} if moment is None else moment.by_target).items():
+            slot = indexes.seat.slots[target]
+            self._graphs.consider(slot, index, partial(self._attach, indexes, target))
+
+    def _attach(self, indexes: Indexes, target: str, graph: Graph) -> None:
+        with self.file.still():
+            indexes.attach(target, graph)
 
     def _load(self, indexes: Indexes) -> Moment:
         with self.file.still(), self.file.reading() as db:
@@ -136,6 +152,7 @@ class LiveGallery:
         for indexes in self._indexes.values():
             try:
                 indexes.apply(changes, number)
+                self._consider(indexes)
             except Exception:
                 # The change is committed and must be answered so; the next search loads them anew.
                 _LOG.exception("%s: indexes are loaded anew", self.file.path)
@@ -143,6 +160,7 @@ class LiveGallery:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._graphs.close()
         self.file.close()
 
 

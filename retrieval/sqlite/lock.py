@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from retrieval.errors import GalleryError
+from retrieval.errors import GalleryBusyError
 from retrieval.sqlite.faults import told
 
 try:
@@ -19,7 +19,8 @@ class FileLock:
         """Take the lock.
 
         Raises:
-            GalleryError: another one holds it, or the file cannot be made.
+            GalleryBusyError: another one holds it.
+        GalleryError: the file cannot be made.
         """
         with told(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
@@ -35,7 +36,7 @@ class FileLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.read(self._descriptor, 20).decode(errors="replace").strip() or "unknown"
-                raise GalleryError(
+                raise GalleryBusyError(
                     f"{path.with_suffix('.db')}: in use by process {holder}. Stop that one, or give this one "
                     "a folder of its own: several processes share a gallery only on PostgreSQL."
                 ) from None

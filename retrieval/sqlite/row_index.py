@@ -1,9 +1,13 @@
-"""Exact search over rows that come and go. A state of it never changes: whoever holds one sees one moment.
+"""Search over rows that come and go. A state of it never changes: whoever holds one sees one moment.
+
+It is exact as long as there are few vectors. Of many, a graph finds candidates, which are ranked exactly together
+with what the graph does not know yet.
 
 # n vectors, E embedding dimensions"""
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +15,18 @@ from numpy.typing import NDArray
 
 from retrieval.exact import SCORE_DECIMALS
 from retrieval.gallery import Floats
+from retrieval.graph import Graph
 
 Rows = NDArray[np.int64]
 
 GONE = -1
+
+EXACT_VECTORS = 20_000
+"""As many are compared one by one: 100,000 numbers take a millisecond."""
+
+_TAIL_SHARE = 0.25  # of the graph; where more is not in it, a larger one is built
+_MARGIN = 1.2  # candidates for each match, for what is gone or not allowed
+_FEW = 16
 
 
 def among(rows: Rows, others: Rows) -> NDArray[np.bool_]:
@@ -26,19 +38,35 @@ def among(rows: Rows, others: Rows) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Covered:
+    """A graph, and where its vectors are in one state of the index.
+
+    places_c: by number in the graph, the place; -1 for one that is gone.
+    num_places: the places before this one hold what the graph knows, or nothing.
+    """
+
+    graph: Graph
+    places_c: Rows
+    num_places: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RowIndex:
     """rows_n: whose vector each is; -1 where it is gone. Room beyond n is shared with later states."""
 
     rows_n: Rows
     room_NE: Floats
     num_gone: int = 0
+    covered: Covered | None = None
 
     def search(self, unit_E: Floats, top_k: int, allowed: Rows | None = None) -> tuple[Rows, Floats]:
         """At most `top_k` rows with their cosines, best first; of those that tie with the last any may lack.
 
-        allowed: rows that count, ascending.
+        As many as there are, if these are fewer. allowed: rows that count, ascending.
         """
-        places = np.flatnonzero(self.rows_n != GONE if allowed is None else among(self.rows_n, allowed))
+        places = self._candidates(unit_E, top_k, allowed)
+        if places is None:
+            places = np.flatnonzero(self.rows_n != GONE if allowed is None else among(self.rows_n, allowed))
         few = 4 * len(places) < len(self.rows_n)
         vectors_nE = self.room_NE[: len(self.rows_n)]
         scores = vectors_nE[places] @ unit_E if few else (vectors_nE @ unit_E)[places]
@@ -48,6 +76,45 @@ class RowIndex:
             places, scores = places[best], scores[best]
         order = np.argsort(-scores, kind="stable")
         return self.rows_n[places[order]], scores[order]
+
+    def _candidates(self, unit_E: Floats, top_k: int, allowed: Rows | None) -> Rows | None:
+        """Places among which the nearest are; None where all are to be compared."""
+        num_alive = len(self.rows_n) - self.num_gone
+        num_allowed = num_alive if allowed is None else len(allowed)
+        if self.covered is None or num_allowed <= EXACT_VECTORS:
+            return None
+        count = int(_MARGIN * (top_k + _FEW) * num_alive / num_allowed)
+        if _FEW * count > len(self.covered.graph):
+            return None
+        places = self.covered.places_c[self.covered.graph.candidates(unit_E, count)]
+        places = np.concatenate([places[places >= 0], np.arange(self.covered.num_places, len(self.rows_n))])
+        rows = self.rows_n[places]
+        places = places[rows != GONE if allowed is None else among(rows, allowed)]
+        return places if len(places) >= top_k else None
+
+    def lacks(self) -> bool:
+        """Whether so much is in no graph that one is worth building."""
+        known = 0 if self.covered is None else self.covered.num_places
+        return len(self.rows_n) - known > max(EXACT_VECTORS, _TAIL_SHARE * known)
+
+    def larger_graph(self, stop: threading.Event) -> Graph:
+        """A graph of all that is here; takes long. Raises InterruptedError where `stop` is set."""
+        known = 0 if self.covered is None else self.covered.num_places
+        places = known + np.flatnonzero(self.rows_n[known:] != GONE)
+        rows, vectors = self.rows_n[places], self.room_NE[places]
+        if self.covered is None:
+            return Graph.build(rows, vectors, stop)
+        return self.covered.graph.extended(rows, vectors, stop)
+
+    def with_graph(self, graph: Graph) -> "RowIndex":
+        """The same state, with a graph that was built of an earlier one. What it has beyond does no harm."""
+        order = np.argsort(self.rows_n, kind="stable")
+        ascending = self.rows_n[order]
+        found = np.minimum(np.searchsorted(ascending, graph.rows_n), max(len(ascending) - 1, 0))
+        if not len(ascending):
+            return self
+        places_c = np.where(ascending[found] == graph.rows_n, order[found], GONE)
+        return replace(self, covered=Covered(graph, places_c, int(places_c.max(initial=GONE)) + 1))
 
     def emptied(self) -> "RowIndex":
         """The state without any row."""
@@ -76,16 +143,17 @@ class RowIndex:
                 num_gone += int(hit_n.sum())
         left = set(removed)
         new = [row for row in added if row not in left]
-        room_NE = self.room_NE
+        room_NE, covered = self.room_NE, self.covered
         if 2 * num_gone > len(rows_n) + len(new):
             alive_n = rows_n != GONE
             rows_n, room_NE, num_gone = rows_n[alive_n], room_NE[: len(rows_n)][alive_n], 0
+            covered = None  # so much is gone that a smaller graph serves better
         if not new:
-            return RowIndex(rows_n, room_NE, num_gone)
+            return RowIndex(rows_n, room_NE, num_gone, covered)
         count = len(rows_n)
         if count + len(new) > len(room_NE):
             grown_NE: NDArray[Any] = np.empty((2 * (count + len(new)), room_NE.shape[1]), np.float32)
             grown_NE[:count] = room_NE[:count]
             room_NE = grown_NE
         room_NE[count : count + len(new)] = [added[row] for row in new]
-        return RowIndex(np.concatenate([rows_n, np.array(new, np.int64)]), room_NE, num_gone)
+        return RowIndex(np.concatenate([rows_n, np.array(new, np.int64)]), room_NE, num_gone, covered)

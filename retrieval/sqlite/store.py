@@ -108,6 +108,8 @@ class SqliteStore:
                 with told(path):
                     for suffix in _FILES:
                         path.with_name(name + suffix).unlink(missing_ok=True)
+                    for graph in path.parent.glob(f"{name}.db-graph-*"):
+                        graph.unlink(missing_ok=True)
             finally:
                 lock.release()
             return True

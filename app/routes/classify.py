@@ -1,0 +1,35 @@
+"""POST /classify: an input's score for labels that come with the request."""
+
+from fastapi import APIRouter
+
+from app.context import ContextDep
+from app.label_payload import read_classify
+from app.openapi import CLASSIFY
+from app.schemas.classify import ClassifyResponse
+from app.zero_shot import LabelVectors, classify
+
+router = APIRouter(tags=["classify"])
+_KNOWN = "label_vectors"
+
+
+@router.post("/classify", openapi_extra=CLASSIFY)
+async def classify_labels(context: ContextDep) -> ClassifyResponse:
+    """Score an image, a text, or both against labels of your own, which no head was trained for."""
+    request = await context.payload(read_classify)
+    model = context.service.model(request.model)
+    context.note(model)
+    state = context.request.app.state
+    if not hasattr(state, _KNOWN):
+        setattr(state, _KNOWN, LabelVectors())
+    async with context.while_connected():
+        scored = await classify(
+            context.service,
+            state.label_vectors,
+            model,
+            request.inputs,
+            request.labels,
+            context.call,
+            template=request.template,
+            temperature=request.temperature,
+        )
+    return ClassifyResponse.of(scored, model, context.request_id)
