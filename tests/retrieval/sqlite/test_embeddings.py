@@ -72,7 +72,7 @@ def calls(views: list[SqliteGallery], model: Model, steps: list, contents: dict)
     return made
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.booleans())
 def test_items_keep_vectors_of_what_did_not_change(steps: list, together: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(8) as pool:
