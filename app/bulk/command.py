@@ -15,6 +15,7 @@ from app.loading import choose_models
 from app.served import Model
 from app.settings import PROGRAM, Settings
 from app.settings_reading import load_settings
+from app.stores import KeptStore, database_store, open_store
 from models.errors import ConfigError
 from models.image_guards import ImageLimits
 from models.manifest import Columns, read_manifest
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     given = {name: getattr(options, _SETTING + name) for name in Settings.model_fields}
     flags = {name: value for name, value in given.items() if value is not None}
     settings = load_settings([f"--{_kebab(name)}={value}" for name, value in flags.items()])
-    store = SqliteStore(settings.data)
+    store = open_store(settings)
     try:
         action: Callable[..., int] = {
             "import": _import, "export": _export, "verify": _verify, "copy": _copy
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("galleries", nargs="*", help="all where none is named")
     copying = actions.add_parser("copy", help="copy galleries with their vectors", **more)
     copying.add_argument("galleries", nargs="*", help="all where none is named")
-    copying.add_argument("--to", type=Path, required=True, help="another data folder")
+    copying.add_argument("--to", required=True, help="another data folder, or a postgresql:// address")
     return parser
 
 
@@ -93,7 +94,7 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _import(options: Any, settings: Settings, store: SqliteStore, say: Say) -> int:
+def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int:
     name = options.gallery
     model = _load_model(settings, store, options.model or store.models().get(name or "") or None, say)
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
@@ -121,7 +122,7 @@ def _report(done: Imported, name: str, say: Say) -> int:
     return int(bool(done.faults))
 
 
-def _export(options: Any, settings: Settings, store: SqliteStore, say: Say) -> int:
+def _export(options: Any, settings: Settings, store: KeptStore, say: Say) -> int:
     model = _load_model(settings, store, _known(store, options.gallery), say)
     gallery = model.galleries[options.gallery]
     line = _Line(len(gallery), say)
@@ -133,7 +134,9 @@ def _export(options: Any, settings: Settings, store: SqliteStore, say: Say) -> i
     return 0
 
 
-def _verify(options: Any, _settings: Settings, store: SqliteStore, say: Say) -> int:
+def _verify(options: Any, _settings: Settings, store: KeptStore, say: Say) -> int:
+    if not isinstance(store, SqliteStore):
+        raise ConfigError("PostgreSQL verifies itself (pg_amcheck, data checksums); this is for the data folder.")
     status = 0
     for name in options.galleries or store.models():
         _known(store, name)
@@ -145,8 +148,8 @@ def _verify(options: Any, _settings: Settings, store: SqliteStore, say: Say) -> 
     return status
 
 
-def _copy(options: Any, _settings: Settings, store: SqliteStore, say: Say) -> int:
-    target = SqliteStore(options.to)
+def _copy(options: Any, _settings: Settings, store: KeptStore, say: Say) -> int:
+    target = database_store(options.to) if "://" in options.to else SqliteStore(Path(options.to))
     try:
         for name in options.galleries or store.models():
             _known(store, name)
@@ -162,7 +165,7 @@ def _copy(options: Any, _settings: Settings, store: SqliteStore, say: Say) -> in
     return 0
 
 
-def _load_model(settings: Settings, store: SqliteStore, name: str | None, say: Say) -> Model:
+def _load_model(settings: Settings, store: KeptStore, name: str | None, say: Say) -> Model:
     wanted = settings if name is None else settings.model_copy(update={"models": name})
     name, version = choose_models(wanted)[0]
     return Checkpoints(settings, say, store).load(name, version)
@@ -182,7 +185,7 @@ def _columns(options: Any, model: Model) -> Columns:
     return Columns.model_validate({**known, "group": [], "split": None})
 
 
-def _known(store: SqliteStore, name: str) -> str:
+def _known(store: KeptStore, name: str) -> str:
     models = store.models()
     if name not in models:
         raise ConfigError(f"No gallery {name!r} in INTERMODAL_DATA. There are: {', '.join(models) or 'none'}.")
