@@ -154,8 +154,12 @@ class Galleries:
     async def close(self) -> None:
         """Let writes end, and let go of the store."""
         await asyncio.to_thread(self._writers.shutdown)
+        await asyncio.to_thread(self.close_store)
+
+    def close_store(self) -> None:
+        """Let go of the store alone; it blocks."""
         if self._store is not None:
-            await asyncio.to_thread(self._store.close)
+            self._store.close()
 
     def _some_store(self) -> Store:
         if self._store is None:

@@ -38,15 +38,26 @@ def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info
     chosen = choose_models(settings)
     if settings.checkpoint_sha256 is not None and len(chosen) > 1:
         raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")
-    store: Store | None = None
-    if settings.galleries == "live":
-        store = open_store(settings)
     try:
-        return _load(settings, chosen, progress, store)
+        return _load(settings, chosen, progress, _store(settings))
     except GalleryBusyError as error:
         # So that a new process starts while the old one still answers what it has accepted.
         _LOG.warning("%s Until then galleries are only read here, as the checkpoints ship them.", error)
         return _load(settings, chosen, progress, None)
+
+
+def _store(settings: Settings) -> Store | None:
+    """Where galleries are kept; None where they only are read."""
+    if settings.galleries == "seed":
+        return None
+    try:
+        return open_store(settings)
+    except ConfigError as error:
+        if "data" in settings.model_fields_set or settings.database_url:
+            raise
+        # Nobody asked for galleries that change, so a folder that cannot be written is no reason not to serve.
+        _LOG.warning("%s Until then galleries are only read here.", error)
+        return None
 
 
 def _load(
