@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("--side-px", type=int, default=112)
     parser.add_argument("--epochs", type=int, default=4, help="of the plain script")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/training_time.json")
+    parser.add_argument("--write-subset", type=Path, help="only write the rows here, for another trainer")
     parser.add_argument("--as", dest="part", help=argparse.SUPPRESS)  # what a process of its own does
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -211,6 +212,10 @@ def main() -> None:
         return
     if options.data is None:
         parser.error("--data is needed")
+    if options.write_subset is not None:
+        options.write_subset.mkdir(parents=True)
+        write_subset(options.data, options.rows, options.write_subset, options.side_px)
+        return
     with tempfile.TemporaryDirectory() as name:
         write_subset(options.data, options.rows, Path(name), options.side_px)
         rest = ["--folder", name, "--side-px", str(options.side_px), "--epochs", str(options.epochs)]

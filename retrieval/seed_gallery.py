@@ -20,7 +20,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from retrieval.errors import QueryError, SeedError
-from retrieval.exact import ExactIndex, unit_query
+from retrieval.exact import SCORE_DECIMALS, ExactIndex, unit_query
 from retrieval.filter import predicate
 from retrieval.gallery import DEFAULT_TARGET, Entry, Floats, Match, Query
 from retrieval.item import Item
@@ -74,9 +74,8 @@ class SeedGallery:
         # Whatever is left out after ranking needs a longer ranking to choose from.
         wanted = query.top_k if query.group_by is None and query.after is None else len(self)
         rows, scores = index.search(unit_E, wanted, self._allowed(query))
-        ranked = (
-            Match(self._items[row], score) for row, score in zip(rows, scores.astype(float).tolist(), strict=True)
-        )
+        decimals = np.round(scores.astype(np.float64), SCORE_DECIMALS).tolist()
+        ranked = (Match(self._items[row], score) for row, score in zip(rows, decimals, strict=True))
         return select(ranked, query)
 
     def _allowed(self, query: Query) -> NDArray[np.bool_] | None:

@@ -14,6 +14,7 @@ from retrieval.sqlite.faults import damaged
 from retrieval.sqlite.file import GalleryFile
 from retrieval.sqlite.graphs import Graphs
 from retrieval.sqlite.indexes import Indexes, Moment
+from retrieval.sqlite.known_items import KnownItems
 from retrieval.sqlite.merging import embed, is_newer, merge
 from retrieval.sqlite.seats import Seat, read_seats, take_seat
 from retrieval.sqlite.writing import Writing
@@ -36,6 +37,7 @@ class LiveGallery:
         """
         self._indexes: dict[str, Indexes] = {}
         self._graphs = Graphs(path)
+        self.known_items = KnownItems()
         self.num_items = 0
         self.file = GalleryFile(path, model, self._follow)
         try:

@@ -1,10 +1,11 @@
 """A search: the nearest rows of one moment of the indexes, and then the items of those rows.
 
-The items are read afterwards and without a transaction: what a row holds never changes, so that they are those
-whose vectors were compared. Where one is gone by then, the search begins anew with the indexes that know it."""
+The items are read afterwards and without a transaction, or were before: what a row holds never changes, so they are
+those whose vectors were compared. Where one is gone by then, the search begins anew with the indexes that know it."""
 
-import sqlite3
+import numpy as np
 
+from retrieval.exact import SCORE_DECIMALS
 from retrieval.filter import Filter
 from retrieval.gallery import Floats, Match, Query
 from retrieval.item import Item
@@ -54,8 +55,7 @@ def _search(live: LiveGallery, indexes: Indexes, moment: Moment, unit_E: Floats,
             # Of those that tie with the last, others may have been left out.
             kept = scores > scores[-1]
             rows, scores, last = rows[kept], scores[kept], float(scores[-1])
-        with live.file.connection() as db:
-            ranked = _hydrated(db, rows, scores, query, items)
+        ranked = _hydrated(live, rows, scores, query, items)
         found = select(ranked, query)
         if whole or len(found) == query.top_k or last < query.min_score:
             return found
@@ -75,19 +75,21 @@ def _allowed(live: LiveGallery, indexes: Indexes, moment: Moment, where: Filter)
     return moment, rows
 
 
-def _hydrated(
-    db: sqlite3.Connection, rows: Rows, scores: Floats, query: Query, items: dict[int, Item]
-) -> list[Match]:
+def _hydrated(live: LiveGallery, rows: Rows, scores: Floats, query: Query, items: dict[int, Item]) -> list[Match]:
     """Matches in the order of score and id, of the candidates that may count."""
     may = scores >= query.min_score
     if query.after is not None and query.group_by is None:
         may &= scores <= query.after[0]
-    ranked = list(zip(rows[may].tolist(), scores[may].astype(float).tolist(), strict=True))
+    decimals = np.round(scores[may].astype(np.float64), SCORE_DECIMALS).tolist()
+    ranked = list(zip(rows[may].tolist(), decimals, strict=True))
+    items |= live.known_items.among(row for row, _ in ranked if row not in items)
     missing = [row for row, _ in ranked if row not in items]
     if missing:
-        found = items_by_row(db, missing)
+        with live.file.connection() as db:
+            found = items_by_row(db, missing)
         if len(found) < len(missing):
             raise _GoneError
-        items.update(found)
+        live.known_items.learn(found)
+        items |= found
     matches = [Match(items[row], score) for row, score in ranked if items[row].id != query.exclude]
     return sorted(matches, key=lambda match: (-match.score, match.item.id))
