@@ -1,7 +1,8 @@
 """A search: the nearest rows of one moment of the indexes, and then the items of those rows.
 
-The items are read afterwards and without a transaction, or were before: what a row holds never changes, so they are
-those whose vectors were compared. Where one is gone by then, the search begins anew with the indexes that know it."""
+The items are read afterwards and without a transaction, or were before: what a row holds never changes, so they
+are those whose vectors were compared. Where one is gone by then, the search begins anew with the indexes that know
+it."""
 
 import numpy as np
 
