@@ -1,4 +1,4 @@
-"""One index in a process of its own, asked by lines of JSON: `python -m benchmarks.retrieval.worker NAME FOLDER`."""
+"""One index in a process of its own, asked by lines of JSON: `benchmarks.retrieval.worker NAME FOLDER`."""
 
 import json
 import sys
