@@ -27,7 +27,7 @@ from retrieval.graph import SEARCH_WIDTH
 RECALL = 0.99
 LEAST = "ours, least width"
 PASS_SECONDS = 0.5  # of each index in each round
-WIDTHS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
+WIDTHS = (10, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
 RIVALS = "exact,faiss-f32-16,faiss-f16-16,faiss-f32-32,usearch-f32-16,usearch-f16-16,hnswlib-f32-16,hnswlib-f32-32"
 SHARES = (0.001, 0.03, 0.1, 0.5)
 OUT = ROOT / "benchmarks/results/retrieval_index.json"
@@ -65,10 +65,10 @@ class Process:
         return answer
 
 
-def least_width(process: Process) -> int | None:
-    """The smallest that reaches the recall; None where none does."""
+def least_width(process: Process, count: int) -> int | None:
+    """The smallest that reaches the recall, on the queries that are timed; None where none does."""
     for width in WIDTHS:
-        if process.ask("ask", width=width, count=1000)["recall"] >= RECALL:
+        if process.ask("ask", width=width, count=count)["recall"] >= RECALL:
             return width
     return None
 
@@ -100,13 +100,13 @@ def contest(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         built = {name: process.ask("build") for name, process in processes.items()}
         found = {"ours": {**built["ours"], "width": SEARCH_WIDTH}}
         for name, process in processes.items():
-            width = None if name == "exact" else least_width(process)
+            width = None if name == "exact" else least_width(process, options.queries)
             found[LEAST if name == "ours" else name] = {**built[name], "width": width}
         rounds = turns(processes, found, options)
         for shown, answers in rounds.items():
             speeds = [answer["per_s"] for answer in answers]
             found[shown] |= {"recall": answers[0]["recall"], "per_s": statistics.median(speeds)}
-            found[shown]["per_s_spread"] = [min(speeds), max(speeds)]
+            found[shown]["per_s_rounds"] = speeds
         processes["ours"].ask("ask", width=SEARCH_WIDTH, count=20)
         filters = [processes["ours"].ask("filtered", share=share, count=100) for share in SHARES]
     return {"indexes": found, "filters": filters}
@@ -129,21 +129,27 @@ def turns(
 
 
 def summary(found: dict[str, Any]) -> dict[str, Any]:
-    """Ours over the fastest library whose recall is enough."""
+    """Ours over the fastest library whose recall is enough: the median of the rounds' ratios, and their ends."""
     able = {
         name: one["per_s"]
         for name, one in found.items()
         if not name.startswith(("ours", "exact")) and one.get("recall", 0) >= RECALL
     }
     best = max(able, key=lambda name: able[name], default=None)
-    if best is None:
-        return {"best_library": None}
-    return {
-        "best_library": best,
-        "ours_over_best": round(found["ours"]["per_s"] / able[best], 3),
-        "ours_recall": found["ours"]["recall"],
-        "ours_least_width_over_best": round(found[LEAST].get("per_s", 0) / able[best], 3),
-    }
+    told: dict[str, Any] = {"best_library": best}
+    for name in ("ours", LEAST, "exact"):
+        if best is not None and "recall" in found.get(name, {}):
+            pairs = zip(found[name]["per_s_rounds"], found[best]["per_s_rounds"], strict=True)
+            ratios = sorted(round(mine / theirs, 3) for mine, theirs in pairs)
+            told[f"{name} over best"] = [statistics.median(ratios), ratios[0], ratios[-1]]
+    return told
+
+
+def without_speeds(found: Any) -> Any:
+    """The figures that do not depend on what else the machine did."""
+    if isinstance(found, dict):
+        return {name: without_speeds(one) for name, one in found.items() if "per_s" not in name}
+    return [without_speeds(one) for one in found] if isinstance(found, list) else found
 
 
 def cpu_model() -> str:
@@ -162,28 +168,39 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rivals", default=RIVALS)
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has the libraries")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--recall-only", action="store_true", help="keep no speeds: the machine is not quiet")
     options = parser.parse_args(arguments)
     load = [round(part, 2) for part in os.getloadavg()]
     with tempfile.TemporaryDirectory() as name:
         distinct = write_vectors(Path(name), options)
         found = contest(Path(name), options)
+    told = summary(found["indexes"])
+    if options.recall_only:
+        found, told = without_speeds(found), {}
     libraries = sorted({one.split("-")[0] for one in options.rivals.split(",") if "-" in one})
     asked = asked_versions(options.python, libraries)
     kept = json.loads(options.out.read_text()) if options.out.exists() else {}
     kept[f"{options.count}x{options.dimensions}"] = {
         "command": "python -m benchmarks.retrieval index "
         f"--count {options.count} --dimensions {options.dimensions} --queries {options.queries} "
-        f"--rounds {options.rounds} --rivals {options.rivals}",
+        f"--rounds {options.rounds} --rivals {options.rivals or repr('')}"
+        f"{' --recall-only' if options.recall_only else ''} --python <python>",
+        "commit": commit(),
         "hardware": f"{cpu_model()}, {len(os.sched_getaffinity(0))} cores; one thread for each index",
         "python": platform.python_version(),
         "packages": asked,
         "load_before": load,
         "vectors": f"{distinct} real embeddings, copied with noise of length {NOISE}",
-        "summary": summary(found["indexes"]),
+        "summary": told,
         **found,
     }
     options.out.write_text(json.dumps(kept, indent=1) + "\n")
-    print(json.dumps(kept[f"{options.count}x{options.dimensions}"]["summary"]))
+    print(json.dumps(told))
+
+
+def commit() -> str:
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return asked.stdout.strip() or "unknown"
 
 
 def asked_versions(python: str, libraries: list[str]) -> dict[str, str]:
