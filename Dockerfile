@@ -8,11 +8,11 @@ RUN python -m venv /opt/venv
 COPY pyproject.toml constraints.txt ./
 COPY deploy/requirements.py deploy/
 # pip compiles what it installs to .pyc; the service's user could not write them later.
-RUN python deploy/requirements.py serve > requirements.txt \
+RUN python deploy/requirements.py serve postgres > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt
 
 FROM packages AS packages-gpu
-RUN python deploy/requirements.py serve gpu > requirements.txt \
+RUN python deploy/requirements.py serve postgres gpu > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt
 
 FROM python:${PYTHON} AS service

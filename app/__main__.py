@@ -1,6 +1,7 @@
 """`python -m app [serve] [--flags]`: serve trained models over HTTP.
 
-`doctor`: check this machine, and measure the best settings. `hash-key`: what to set for an API key."""
+`doctor`: check this machine, and measure the best settings. `gallery`: read galleries in, write them out, check
+and copy them. `hash-key`: what to set for an API key."""
 
 import getpass
 import logging
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str]) -> int:
             from app.doctor.command import main as examine
 
             return examine(arguments[1:], _say)
+        if arguments[:1] == ["gallery"]:
+            from app.bulk.command import main as keep
+
+            return keep(arguments[1:], _say)
         settings = load_settings(arguments[1:] if arguments[:1] == ["serve"] else arguments)
         configure_logs(settings.log_level, settings.log_format)
         for warning in unknown_variables(os.environ):

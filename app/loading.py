@@ -1,18 +1,17 @@
 """From settings to a Service: which checkpoints to read, and how."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 
 from app.checkpoints import Checkpoints
 from app.memory import trim
 from app.service import Service
 from app.settings import Settings
+from app.stores import open_store
 from app.upload import check_folder
 from models.checkpoint import find_versions
 from models.errors import ConfigError
 from retrieval.errors import GalleryBusyError
-from retrieval.sqlite.store import SqliteStore
 from retrieval.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -39,10 +38,9 @@ def load_service(settings: Settings, progress: Callable[[str], None] = _LOG.info
     chosen = choose_models(settings)
     if settings.checkpoint_sha256 is not None and len(chosen) > 1:
         raise ConfigError("INTERMODAL_CHECKPOINT_SHA256 pins one checkpoint. Name one in INTERMODAL_MODELS.")
-    store = None
+    store: Store | None = None
     if settings.galleries == "live":
-        _check_data(settings)
-        store = SqliteStore(settings.data)
+        store = open_store(settings)
     try:
         return _load(settings, chosen, progress, store)
     except GalleryBusyError as error:
@@ -63,19 +61,6 @@ def _load(
         raise
     trim()
     return Service(models, settings, checkpoints, store=store)
-
-
-def _check_data(settings: Settings) -> None:
-    try:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        writable = os.access(settings.data, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise ConfigError(
-            f"INTERMODAL_DATA (--data) is {str(settings.data)!r}, which cannot be written. Name a folder that can "
-            "be, or serve galleries as the checkpoints ship them: INTERMODAL_GALLERIES=seed."
-        )
 
 
 def choose_models(settings: Settings) -> list[tuple[str, int]]:

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     galleries: Literal["live", "seed"] = Field(
         "live", description="live: galleries that change, kept in the data folder; seed: those of the checkpoints."
     )
+    database_url: str = Field(
+        "",
+        repr=False,
+        pattern=r"^(postgres(ql)?://\S+)?$",
+        description="PostgreSQL with pgvector for live galleries that replicas share; empty: the data folder.",
+    )
     models: str = Field(
         "",
         pattern=rf"^\s*({MODEL_PATTERN}(\s*,\s*{MODEL_PATTERN})*)?\s*$",

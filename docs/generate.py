@@ -12,10 +12,10 @@ from typing import Any
 from app import image_url, intake, protocol, remote
 from app.fields import MAX_FIELDS
 from app.main import create_app
-from app.routes.galleries import MAX_PAGE_ITEMS
+from app.routes.items import MAX_PAGE_ITEMS
 from app.settings import PREFIX, Settings, flag
 from models import image_guards
-from retrieval.filter import MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES
+from retrieval.filter_parsing import MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 METHODS = ("get", "post", "put", "delete")

@@ -58,6 +58,10 @@ class Graph:
         index = _added(_faiss().clone_index(self._index), vectors_nE, stop)
         return type(self)(index, np.concatenate([self.rows_n, rows_n]))
 
+    def renamed(self, rows_n: Rows) -> Self:
+        """The same vectors, that belong to other rows."""
+        return type(self)(self._index, rows_n)
+
     def __len__(self) -> int:
         return int(self._index.ntotal)
 

@@ -1,10 +1,14 @@
 """Where galleries are kept: by name, each seen through the embeddings of the models that search it."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from retrieval.gallery import WritableGallery
 from retrieval.seed_gallery import SeedGallery
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+"""What a gallery may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

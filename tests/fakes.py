@@ -197,8 +197,9 @@ def make_service(
 @contextlib.contextmanager
 def serving(settings: Settings, load: Callable[[Settings], Service]) -> Iterator[httpx.Client]:
     """A real server in a thread, and a client of it."""
+    # As `serve` runs it: uvicorn's own log_config would keep its records from the root, in all later tests too.
     config = uvicorn.Config(
-        create_app(settings, load=load), port=0, log_level="warning", ws="none", access_log=False
+        create_app(settings, load=load), port=0, log_config=None, log_level="warning", ws="none", access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

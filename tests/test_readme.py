@@ -14,7 +14,7 @@ import pytest
 
 from tests.documents import ROOT, blocks, commands, free_port, make_clone, service, shell
 
-KINDS = ("serve", "ask", "train", "skip")
+KINDS = ("serve", "ask", "keep", "train", "skip")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -57,6 +57,20 @@ def test_a_request_of_the_readme_is_answered(command: str, clone: Path, address:
     answer = answer_to(command, clone, address)
     assert "status" not in answer, answer  # a problem has one
     assert answer["model"]["name"] == "fashion"
+
+
+@needs_curl
+def test_what_the_readme_puts_in_is_found(clone: Path, address: str) -> None:
+    made, put, written, found, weighed, classified = (
+        answer_to(command, clone, address) for command in commands(README, "keep")
+    )
+    assert (made["name"], made["model"]) == ("shop", "fashion")
+    assert (put["id"], put["labels"]) == ("mine", {"place": "Ulm"})
+    assert [result["status"] for result in written["results"]] == [201, 201]
+    assert [match["id"] for match in found["matches"]] == ["mine"]
+    assert len(weighed["matches"]) == 5
+    assert classified["labels"][0]["label"] == "t-shirt"
+    assert (clone / "data/galleries/shop.db").exists()
 
 
 @needs_curl

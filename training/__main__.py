@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", type=Path, help="also write the figures here")
     command.add_argument(
+        "--index-recall", action="store_true",
+        help="also measure what an approximate index finds of the nearest, as a large gallery has (needs faiss)",
+    )  # fmt: skip
+    command.add_argument(
         "--report", type=Path, metavar="DIR", help="also write REPORT.md there, with plots and pictures"
     )
     return parser

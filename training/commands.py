@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -73,6 +74,8 @@ def compare(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a checkpoint on a manifest with the columns that it was trained on."""
+    if options.index_recall and find_spec("faiss") is None:
+        raise ConfigError("--index-recall: needs faiss. pip install faiss-cpu")
     checkpoint = read_checkpoint(options.checkpoint)
     recipe = _recipe_of(checkpoint)
     pairs = load_pairs(
@@ -95,7 +98,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "checkpoint": f"{checkpoint.config.name}/{checkpoint.config.version}",
         "split": options.split or "all",
         "rows": len(records),
-        "subsets": measure(outputs, records, checkpoint.config),
+        "subsets": measure(outputs, records, checkpoint.config, with_index=options.index_recall),
         "fusion_gain": fusion_gain(outputs, records, checkpoint.config),
     }
     if options.report is not None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from retrieval.entries import check_item, content_of
+from retrieval.fields import explode
 from retrieval.item import Item
-from retrieval.sqlite.fields import explode
 from retrieval.sqlite.indexes import Moment
 from retrieval.sqlite.row_index import GONE
 from retrieval.sqlite.rows import COLUMNS, to_item, vectors_of_slot

@@ -3,11 +3,10 @@
 Knows transactions; knows nothing of items."""
 
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.faults import closed, told
 from retrieval.sqlite.lock import FileLock
 from retrieval.sqlite.schema import prepare, read_version
+from retrieval.sqlite.turns import Turns, Waiting
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection, Changes], T]
@@ -45,8 +45,7 @@ class GalleryFile:
         """
         self.path = path
         self._on_commit = on_commit
-        self._turn = threading.RLock()
-        self._waiting: deque[tuple[Job[Any], Future[Any]]] = deque()
+        self._turns = Turns(MAX_GROUP)
         self._readers: deque[sqlite3.Connection] = deque()
         self._closed = False
         with told(path.parent):
@@ -118,37 +117,28 @@ class GalleryFile:
         Raises:
             GalleryError: it cannot be written now; nothing was.
         """
-        future: Future[T] = Future()
-        self._waiting.append((job, future))
-        # Whoever has the turn runs all that wait; the others find their job done when their turn comes.
-        with self._turn:
-            while not future.done():
-                self._run_group()
-        return future.result()
+        result: T = self._turns.do(job, self._together)
+        return result
 
-    @contextmanager
-    def still(self) -> Iterator[None]:
-        """Nothing is written while the block lasts."""
-        with self._turn:
-            yield
+    def still(self) -> AbstractContextManager[None]:
+        """Nothing is written while the block lasts; within it, this may be asked for again."""
+        return self._turns.alone()
 
-    def _run_group(self) -> None:
-        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_GROUP))]
+    def _together(self, group: list[Waiting]) -> None:
         changes = Changes()
         done: list[tuple[Future[Any], Any]] = []
         try:
-            if self._closed:
-                raise closed(self.path)
+            self.check_open()
             with told(self.path):
                 number = self._begin()
-                for job, future in group:
-                    self._run(job, future, changes, done)
+                for waiting in group:
+                    self._run(waiting, changes, done)
                 self._writer.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
+            for waiting in group:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
             return
         self._on_commit(changes, number)  # does not raise
         for future, result in done:
@@ -159,19 +149,19 @@ class GalleryFile:
         (number,) = self._writer.execute("UPDATE gallery SET changes = changes + 1 RETURNING changes").fetchone()
         return int(number)
 
-    def _run(self, job: Job[T], future: Future[T], changes: Changes, done: list[tuple[Future[Any], Any]]) -> None:
+    def _run(self, waiting: Waiting, changes: Changes, done: list[tuple[Future[Any], Any]]) -> None:
         own = Changes()
         self._writer.execute("SAVEPOINT job")
         try:
-            result = job(self._writer, own)
+            result = waiting.job(self._writer, own)
         except Exception as error:
             if not self._writer.in_transaction:
                 raise  # SQLite gave up the whole transaction
             self._writer.execute("ROLLBACK TO job")
-            future.set_exception(_named(error, self.path))
+            waiting.future.set_exception(_named(error, self.path))
         else:
             changes.join(own)
-            done.append((future, result))
+            done.append((waiting.future, result))
         self._writer.execute("RELEASE job")
 
     def _roll_back(self) -> None:
@@ -183,7 +173,7 @@ class GalleryFile:
 
     def close(self) -> None:
         """Let go of all connections and of the lock. Calls that are under way end as they would."""
-        with self._turn:
+        with self.still():
             if self._closed:
                 return
             self._closed = True

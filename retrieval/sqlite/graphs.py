@@ -6,7 +6,7 @@ vectors."""
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,14 @@ class Graphs:
             )
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
+
+    def forget(self, slots: Iterable[int]) -> None:
+        """Delete the files of slots whose vectors are gone."""
+        for slot in slots:
+            try:
+                path_of(self._gallery, slot).unlink(missing_ok=True)
+            except OSError as error:
+                _LOG.warning("a graph that is not wanted any more stays: %s", error)
 
     def _build(self, slot: int, index: RowIndex, attach: Callable[[Graph], None]) -> None:
         try:

@@ -88,9 +88,8 @@ class Indexes:
             if slot in changes.forgotten:
                 self.pending_from = 0
                 index = index.emptied()
-            added = changes.added.get(slot, {})
-            if added or changes.removed:
-                index = index.changed(added, changes.removed)
+            index = index.moved(changes.moved.get(slot, {}))
+            index = index.changed(changes.added.get(slot, {}), changes.removed)
             by_target[target] = index
         with self._turned:
             self._moment = Moment(number, by_target)

@@ -101,7 +101,11 @@ class LiveGallery:
             place = next((one for one in read_seats(db) if one.id == embedding_id), None)
             return 0 if place is None else Writing(db, changes).forget(place, leave=not seen_through)
 
-        return self.file.write(job)
+        with self.file.reading() as db:
+            slots = [slot for one in read_seats(db) if one.id == embedding_id for slot in one.slots.values()]
+        count = self.file.write(job)
+        self._graphs.forget(slots)
+        return count
 
     def index_faults(self) -> list[str]:
         """Where the indexes differ from the file."""

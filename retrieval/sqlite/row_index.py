@@ -42,12 +42,17 @@ class Covered:
     """A graph, and where its vectors are in one state of the index.
 
     places_c: by number in the graph, the place; -1 for one that is gone.
-    num_places: the places before this one hold what the graph knows, or nothing.
+    loose: places, of the first `num_places`, of vectors that the graph does not know; nor does it those behind.
     """
 
     graph: Graph
     places_c: Rows
+    loose: Rows
     num_places: int
+
+    def unknown(self, num_places: int) -> Rows:
+        """Of so many places those that may hold what the graph does not know."""
+        return np.concatenate([self.loose, np.arange(self.num_places, num_places)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,25 +91,33 @@ class RowIndex:
         count = int(_MARGIN * (top_k + _FEW) * num_alive / num_allowed)
         if _FEW * count > len(self.covered.graph):
             return None
-        places = self.covered.places_c[self.covered.graph.candidates(unit_E, count)]
-        places = np.concatenate([places[places >= 0], np.arange(self.covered.num_places, len(self.rows_n))])
+        known = self.covered.places_c[self.covered.graph.candidates(unit_E, count)]
+        known = self._counting(known[known >= 0], allowed)
+        if len(known) < top_k:
+            return None  # what counts lies farther than the candidates: among the rest there may be nearer ones
+        return np.concatenate([known, self._counting(self.covered.unknown(len(self.rows_n)), allowed)])
+
+    def _counting(self, places: Rows, allowed: Rows | None) -> Rows:
         rows = self.rows_n[places]
-        places = places[rows != GONE if allowed is None else among(rows, allowed)]
-        return places if len(places) >= top_k else None
+        return places[rows != GONE if allowed is None else among(rows, allowed)]
 
     def lacks(self) -> bool:
         """Whether so much is in no graph that one is worth building."""
-        known = 0 if self.covered is None else self.covered.num_places
-        return len(self.rows_n) - known > max(EXACT_VECTORS, _TAIL_SHARE * known)
+        if self.covered is None:
+            return len(self.rows_n) > EXACT_VECTORS
+        unknown = len(self.covered.unknown(len(self.rows_n)))
+        return unknown > max(EXACT_VECTORS, _TAIL_SHARE * len(self.covered.graph))
 
     def larger_graph(self, stop: threading.Event) -> Graph:
         """A graph of all that is here; takes long. Raises InterruptedError where `stop` is set."""
-        known = 0 if self.covered is None else self.covered.num_places
-        places = known + np.flatnonzero(self.rows_n[known:] != GONE)
-        rows, vectors = self.rows_n[places], self.room_NE[places]
         if self.covered is None:
-            return Graph.build(rows, vectors, stop)
-        return self.covered.graph.extended(rows, vectors, stop)
+            places = np.flatnonzero(self.rows_n != GONE)
+            return Graph.build(self.rows_n[places], self.room_NE[places], stop)
+        graph, places_c = self.covered.graph, self.covered.places_c
+        names = np.where(places_c >= 0, self.rows_n[places_c], GONE)  # rows may have moved since it was built
+        places = self._counting(self.covered.unknown(len(self.rows_n)), None)
+        renamed = graph.renamed(np.where(names == GONE, graph.rows_n, names))
+        return renamed.extended(self.rows_n[places], self.room_NE[places], stop)
 
     def with_graph(self, graph: Graph) -> "RowIndex":
         """The same state, with a graph that was built of an earlier one. What it has beyond does no harm."""
@@ -114,18 +127,32 @@ class RowIndex:
         if not len(ascending):
             return self
         places_c = np.where(ascending[found] == graph.rows_n, order[found], GONE)
-        return replace(self, covered=Covered(graph, places_c, int(places_c.max(initial=GONE)) + 1))
+        loose_n = self.rows_n != GONE
+        loose_n[places_c[places_c >= 0]] = False
+        return replace(self, covered=Covered(graph, places_c, np.flatnonzero(loose_n), len(self.rows_n)))
 
     def emptied(self) -> "RowIndex":
         """The state without any row."""
         return RowIndex(self.rows_n[:0], np.empty((0, self.room_NE.shape[1]), np.float32))
 
+    def moved(self, rows: Mapping[int, int]) -> "RowIndex":
+        """The state after vectors went from old rows to new ones; those that are not here are passed over."""
+        if not rows:
+            return self
+        olds = np.array(sorted(rows), np.int64)
+        hit_n = among(self.rows_n, olds)
+        rows_n = self.rows_n.copy()
+        rows_n[hit_n] = [rows[row] for row in self.rows_n[hit_n].tolist()]
+        return replace(self, rows_n=rows_n)
+
     def changed(self, added: Mapping[int, Floats], removed: Sequence[int]) -> "RowIndex":
         """The state after rows were added, and others removed; of a row in both nothing remains."""
-        gone = np.array(removed, np.int64)
+        if not added and not removed:
+            return self
+        gone = np.array(sorted(removed), np.int64)
         rows_n, num_gone = self.rows_n, self.num_gone
         if len(gone):
-            hit_n = np.isin(rows_n, gone)
+            hit_n = among(rows_n, gone)
             if hit_n.any():
                 rows_n = np.where(hit_n, GONE, rows_n)
                 num_gone += int(hit_n.sum())

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,10 @@ def one_thumbnail(db: sqlite3.Connection, item_id: str) -> bytes | None:
     return None if found is None else found[0]
 
 
-def ids_as_json(item_ids: Iterable[str]) -> str:
-    """For `IN (SELECT value FROM json_each(?))`."""
-    return json.dumps(list(item_ids), ensure_ascii=False)
+def rows_of(db: sqlite3.Connection, item_ids: str) -> dict[str, int]:
+    """The rows of those of the ids, a JSON list, that are there."""
+    (found,) = db.execute(
+        "SELECT json_group_object(id, row) FROM items WHERE id IN (SELECT value FROM json_each(?))", (item_ids,)
+    ).fetchone()
+    rows: dict[str, int] = json.loads(found)
+    return rows

@@ -1,6 +1,5 @@
 """Galleries in a folder, one SQLite file each."""
 
-import re
 import sqlite3
 import threading
 from collections import Counter
@@ -17,10 +16,9 @@ from retrieval.sqlite.file import looking
 from retrieval.sqlite.live import LiveGallery
 from retrieval.sqlite.lock import FileLock
 from retrieval.sqlite.view import SqliteGallery
-from retrieval.store import Embedding, Seed
+from retrieval.store import NAME, Embedding, Seed
 from retrieval.transfer import Description, Record
 
-NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 OLDEST = (3, 37)  # knows STRICT tables
 _FILES = (".db", ".db-wal", ".db-shm", ".lock")
 

@@ -1,7 +1,7 @@
 """A gallery in a file, seen through one embedding."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from retrieval.entries import check_entries, check_vectors, is_id
@@ -9,6 +9,7 @@ from retrieval.errors import QueryError
 from retrieval.exact import unit_query
 from retrieval.gallery import DEFAULT_TARGET, Entry, Floats, Match, Pending, Query
 from retrieval.item import Item
+from retrieval.sqlite.bulk import as_json
 from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.faults import closed
 from retrieval.sqlite.indexes import Indexes
@@ -16,12 +17,12 @@ from retrieval.sqlite.live import LiveGallery
 from retrieval.sqlite.rows import (
     IMAGE,
     THUMBNAIL,
-    ids_as_json,
     one_image,
     one_item,
     one_thumbnail,
     one_vector,
     page_of_items,
+    rows_of,
 )
 from retrieval.sqlite.searching import search
 from retrieval.sqlite.writing import Writing
@@ -100,16 +101,11 @@ class SqliteGallery:
         last = {entry.item.id: entry for entry in checked}
 
         def job(db: sqlite3.Connection, changes: Changes) -> list[bool]:
-            ids = ids_as_json(last)
-            seen = {
-                item_id
-                for (item_id,) in db.execute(
-                    "SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-                )
-            }
+            ids = as_json(last)
+            seen = rows_of(db, ids).keys()
             db.execute("DELETE FROM deletions WHERE id IN (SELECT value FROM json_each(?))", (ids,))
             Writing(db, changes).put(last, self._indexes.seat, "user")
-            return [_is_new(entry.item.id, seen) for entry in checked]
+            return _first_times([entry.item.id for entry in checked], seen)
 
         return self._live.file.write(job)
 
@@ -118,14 +114,9 @@ class SqliteGallery:
         self._check_open()
 
         def job(db: sqlite3.Connection, changes: Changes) -> list[bool]:
-            found = dict(
-                db.execute(
-                    "SELECT id, row FROM items WHERE id IN (SELECT value FROM json_each(?))",
-                    (ids_as_json(filter(is_id, item_ids)),),
-                ).fetchall()
-            )
+            found = rows_of(db, as_json(filter(is_id, item_ids)))
             Writing(db, changes).remove(list(found.values()))
-            db.executemany("INSERT OR IGNORE INTO deletions (id) VALUES (?)", [(item_id,) for item_id in found])
+            db.execute("INSERT OR IGNORE INTO deletions (id) SELECT value FROM json_each(?)", (as_json(found),))
             return [found.pop(item_id, None) is not None for item_id in item_ids]
 
         return self._live.file.write(job)
@@ -167,7 +158,7 @@ class SqliteGallery:
             rows = db.execute(
                 "SELECT id, row, content FROM items WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS"
                 " (SELECT 1 FROM embedded WHERE embedding = ? AND embedded.row = items.row)",
-                (ids_as_json(units), seat.number),
+                (as_json(units), seat.number),
             ).fetchall()
             wanted = {row: units[item_id] for item_id, row, content in rows if contents.get(item_id) == content}
             Writing(db, changes).embed(seat, wanted)
@@ -196,7 +187,7 @@ class SqliteGallery:
             raise QueryError("target", f"no vectors named {target[:60]!r}. There are: {', '.join(self.targets)}.")
 
 
-def _is_new(item_id: str, seen: set[str]) -> bool:
-    new = item_id not in seen
-    seen.add(item_id)
-    return new
+def _first_times(item_ids: Sequence[str], known: Collection[str]) -> list[bool]:
+    """For each id, whether it is neither known nor came before."""
+    first = {item_id: number for number, item_id in reversed(list(enumerate(item_ids)))}
+    return [item_id not in known and first[item_id] == number for number, item_id in enumerate(item_ids)]

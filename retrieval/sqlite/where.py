@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.fields import digest, scalar
 from retrieval.filter import Either, Every, Filter, Negation, Test
-from retrieval.sqlite.fields import digest, scalar
 from retrieval.sqlite.row_index import Rows, among
 
 _MAX_VALUES = 500  # in one statement

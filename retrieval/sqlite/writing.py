@@ -8,17 +8,17 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
-import numpy as np
-
 from retrieval.entries import content_of
+from retrieval.fields import Cell, explode
 from retrieval.gallery import Entry, Floats
+from retrieval.sqlite.bulk import as_json, insert
 from retrieval.sqlite.changes import Changes
-from retrieval.sqlite.fields import explode
-from retrieval.sqlite.rows import ids_as_json, items_by_row, key_of
+from retrieval.sqlite.rows import items_by_row, key_of
 from retrieval.sqlite.seats import Seat, read_seats
 from retrieval.transfer import Origin
 
-_PLACE = "INSERT INTO items (row, id, text, labels, metadata, has_image, origin, content) VALUES (?,?,?,?,?,?,?,?)"
+_SOME = "(SELECT value FROM json_each(?))"
+_MOVES = "(SELECT value ->> 0 AS old, value ->> 1 AS new FROM json_each(?2)) AS move"
 
 
 class Writing:
@@ -51,10 +51,12 @@ class Writing:
             item_id: content_of(entry.item.text, entry.image, entry.thumbnail)
             for item_id, entry in entries.items()
         }
-        old = self._db.execute(
-            "SELECT id, row, content FROM items WHERE id IN (SELECT value FROM json_each(?))",
-            (ids_as_json(entries),),
-        ).fetchall()
+        (found,) = self._db.execute(
+            "SELECT json_group_array(json_array(id, row, content)) FROM items"
+            " WHERE id IN (SELECT value FROM json_each(?))",
+            (as_json(entries),),
+        ).fetchone()
+        old = json.loads(found)
         self._carry(
             [(row, rows[item_id]) for item_id, row, content in old if content == contents[item_id]], carried
         )
@@ -70,19 +72,19 @@ class Writing:
 
     def _carry(self, moves: Sequence[tuple[int, int]], seats: Iterable[Seat]) -> None:
         """Take vectors from old rows to new ones."""
+        pairs = as_json(moves)
         for seat in seats if moves else ():
-            self._db.executemany(
-                "UPDATE embedded SET row = ?, changed = ? WHERE embedding = ? AND row = ?",
-                [(new, self._number, seat.number, old) for old, new in moves],
+            self._db.execute(
+                f"UPDATE embedded SET row = move.new, changed = ?1 FROM {_MOVES}"  # noqa: S608
+                " WHERE embedding = ?3 AND row = move.old",
+                (self._number, pairs, seat.number),
             )
             for slot in seat.slots.values():
-                for old, new in moves:
-                    data = self._db.execute(
-                        "UPDATE vectors SET key = ? WHERE key = ? RETURNING data",
-                        (key_of(slot, new), key_of(slot, old)),
-                    ).fetchone()
-                    if data is not None:
-                        self._changes.add(slot, new, np.frombuffer(data[0], np.float32))
+                self._db.execute(
+                    f"UPDATE vectors SET key = ?1 + move.new FROM {_MOVES} WHERE key = ?1 + move.old",  # noqa: S608
+                    (key_of(slot, 0), pairs),
+                )
+                self._changes.move(slot, moves)
 
     def _place(
         self, entries: Mapping[str, Entry], rows: Mapping[str, int], contents: Mapping[str, int], origin: Origin
@@ -90,26 +92,24 @@ class Writing:
         items, cells, images, thumbnails = [], [], [], []
         for item_id, entry in entries.items():
             item, row = entry.item, rows[item_id]
-            labels, metadata = _as_json(item.labels), _as_json(item.metadata)
+            labels, metadata = _object(item.labels), _object(item.metadata)
             items.append((row, item_id, item.text, labels, metadata, item.has_image, origin, contents[item_id]))
             cells += [(*cell, row) for cell in explode(item)]
             if entry.image is not None:
                 images.append((row, entry.image))
             if entry.thumbnail is not None:
                 thumbnails.append((row, entry.thumbnail))
-        self._db.executemany(_PLACE, items)
-        self._db.executemany(
-            "INSERT INTO fields (path, kind, value, row) VALUES (?, ?, ?, ?)", sorted(cells, key=itemgetter(0, 1))
-        )
-        self._db.executemany("INSERT INTO images (row, data) VALUES (?, ?)", images)
-        self._db.executemany("INSERT INTO thumbnails (row, data) VALUES (?, ?)", thumbnails)
+        insert(self._db, "items", "row, id, text, labels, metadata, has_image, origin, content", items)
+        insert(self._db, "fields", "path, kind, value, row", sorted(cells, key=itemgetter(0, 1)))
+        insert(self._db, "images", "row, data", images)
+        insert(self._db, "thumbnails", "row, data", thumbnails)
         self._changes.num_items += len(items)
 
     def embed(self, seat: Seat, vectors: Mapping[int, Mapping[str, Floats]]) -> None:
         """Write vectors, by row and target, and take the rows for embedded even where they have none."""
-        self._db.executemany(
-            "INSERT INTO embedded (embedding, row, changed) VALUES (?, ?, ?)",
-            [(seat.number, row, self._number) for row in vectors],
+        self._db.execute(
+            "INSERT INTO embedded (embedding, row, changed) SELECT ?, value, ? FROM json_each(?)",
+            (seat.number, self._number, as_json(vectors)),
         )
         by_slot: dict[int, list[tuple[int, bytes]]] = {slot: [] for slot in seat.slots.values()}
         for row, of_row in vectors.items():
@@ -118,24 +118,32 @@ class Writing:
                 by_slot[slot].append((key_of(slot, row), vector_E.tobytes()))
                 self._changes.add(slot, row, vector_E)
         for written in by_slot.values():
-            self._db.executemany("INSERT INTO vectors (key, data) VALUES (?, ?)", written)
+            insert(self._db, "vectors", "key, data", written)
 
     def remove(self, rows: Sequence[int]) -> None:
         """Take items away, with all that belongs to them."""
         if not rows:
             return
-        old = items_by_row(self._db, rows)
+        some = as_json(rows)
+        by_cell: dict[Cell, list[int]] = {}
+        for row, item in items_by_row(self._db, rows).items():
+            for cell in explode(item):
+                by_cell.setdefault(cell, []).append(row)
         self._db.executemany(
-            "DELETE FROM fields WHERE path = ? AND kind = ? AND value = ? AND row = ?",
-            [(*cell, row) for row, item in old.items() for cell in explode(item)],
+            f"DELETE FROM fields WHERE path = ? AND kind = ? AND value = ? AND row IN {_SOME}",  # noqa: S608
+            [(*cell, as_json(of_cell)) for cell, of_cell in by_cell.items()],
         )
         for seat in self.seats:
-            self._db.executemany(
-                "DELETE FROM embedded WHERE embedding = ? AND row = ?", [(seat.number, row) for row in rows]
+            self._db.execute(
+                f"DELETE FROM embedded WHERE embedding = ? AND row IN {_SOME}",  # noqa: S608
+                (seat.number, some),
             )
             for slot in seat.slots.values():
-                self._db.executemany("DELETE FROM vectors WHERE key = ?", [(key_of(slot, row),) for row in rows])
-        self._db.executemany("DELETE FROM items WHERE row = ?", [(row,) for row in rows])
+                self._db.execute(
+                    "DELETE FROM vectors WHERE key IN (SELECT ? + value FROM json_each(?))",
+                    (key_of(slot, 0), some),
+                )
+        self._db.execute(f"DELETE FROM items WHERE row IN {_SOME}", (some,))  # noqa: S608
         self._changes.removed += rows
         self._changes.num_items -= len(rows)
 
@@ -152,5 +160,5 @@ class Writing:
         return count
 
 
-def _as_json(value: Mapping[str, object]) -> str:
+def _object(value: Mapping[str, object]) -> str:
     return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))

@@ -16,7 +16,8 @@ from tests.container.dockerfile import ROOT, read_stages
 STAGES = read_stages()
 SERVICE = STAGES["service"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = COMPOSE["services"]
+SERVICES = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+"""Those that are ours; the database is somebody else's image."""
 
 
 def tool(name: str) -> str | None:
@@ -35,8 +36,8 @@ def test_both_targets_are_the_service_with_packages_and_cpu_is_the_default() -> 
     assert "torch" not in requirements("serve")
     assert "torch" in requirements("serve", "gpu")
     [install], [install_gpu] = STAGES["packages"].all("RUN")[1:], STAGES["packages-gpu"].all("RUN")
-    assert "requirements.py serve >" in install
-    assert "requirements.py serve gpu >" in install_gpu
+    assert "requirements.py serve postgres >" in install
+    assert "requirements.py serve postgres gpu >" in install_gpu
 
 
 def requirements(*extras: str) -> set[str]:
@@ -102,6 +103,16 @@ def test_a_composed_service_can_write_only_where_it_must(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
+def test_a_database_is_pinned_keeps_its_data_and_is_not_reached_from_outside() -> None:
+    database = COMPOSE["services"]["postgres"]
+    assert re.fullmatch(r"pgvector/pgvector:\d+\.\d+\.\d+-pg\d+", database["image"])
+    assert "ports" not in database
+    assert database["volumes"] == ["postgres:/var/lib/postgresql/data"]
+    assert "postgres" in COMPOSE["volumes"]
+    assert "${" in database["environment"]["POSTGRES_PASSWORD"]
+    assert SERVICES["intermodal-postgres"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_composed_service_is_given_longer_to_stop_than_it_takes(name: str) -> None:
     from app.batching import _JOIN_SECONDS
@@ -120,6 +131,6 @@ def test_hadolint_finds_nothing() -> None:
 
 @pytest.mark.skipif(tool("docker-compose") is None, reason="Debian's package docker-compose is not installed")
 def test_docker_compose_understands_its_file() -> None:
-    command = [str(tool("docker-compose")), "--profile", "gpu", "config", "--quiet"]
+    command = [str(tool("docker-compose")), "--profile", "gpu", "--profile", "postgres", "config", "--quiet"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

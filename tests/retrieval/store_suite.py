@@ -37,6 +37,19 @@ def seed(folder: Path, version: int, items: list[Item], numbers: list[int], thum
     return Seed(version=version, items=read_seed(folder / str(version)))
 
 
+def fill(gallery: WritableGallery) -> int:
+    """Fill some pending items by the number in their text. Returns how many were pending."""
+    pending = gallery.pending(7)
+    vectors = {item.id: {"fused": POOL_OTHER[int(item.text or "")]} for item in pending}
+    gallery.fill(vectors, {item.id: item.content for item in pending})
+    return len(pending)
+
+
+def keep_filling(gallery: WritableGallery, stop: threading.Event) -> None:
+    while not stop.is_set():
+        fill(gallery)
+
+
 class StoreSuite:
     """A class that inherits it gives `reopen`; what a store wrote, the next one must find."""
 
@@ -511,3 +524,34 @@ class StoreSuite:
                 stop.set()
             assert all(future.result(timeout=60) for future in reads)
         assert len(gallery) == 40
+
+    def test_vectors_that_are_filled_while_items_change_belong_to_their_items(self, store: Store) -> None:
+        """Items are written through one embedding and filled through the other, by the number in their text."""
+        one, other = store.open("shop", NET, model="shop"), store.open("shop", OTHER, model="shop")
+        stop = threading.Event()
+
+        def write(worker: int) -> None:
+            for turn in range(25):
+                number = (turn + worker) % 12
+                own = [str(item) for item in range(worker, 30, 3)]
+                one.put([entry(item_id, number, text=str(number)) for item_id in own[turn % 2 :]])
+
+        def read(number: int) -> None:
+            while not stop.is_set():
+                for match in other.search(POOL_OTHER[number], Query(top_k=50)):
+                    assert (match.score > 0.9999) == (match.item.text == str(number)), (match, number)
+
+        with ThreadPoolExecutor(6) as pool:
+            others = [pool.submit(read, 3), pool.submit(read, 4), pool.submit(lambda: keep_filling(other, stop))]
+            writes = [pool.submit(write, worker) for worker in range(3)]
+            try:
+                for future in writes:
+                    future.result(timeout=120)
+            finally:
+                stop.set()
+            for future in others:
+                future.result(timeout=60)
+        while fill(other):
+            pass
+        assert len(other.search(POOL_OTHER[0], ANYTHING)) == 30
+        assert len(one.search(POOL[0], ANYTHING)) == 30

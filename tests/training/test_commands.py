@@ -94,6 +94,14 @@ def test_evaluate_refuses_a_split_that_is_not_there(
     assert f"split {split}" in capsys.readouterr().err
 
 
+def test_evaluate_says_what_the_recall_of_an_index_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.commands.find_spec", lambda _name: None)
+    assert main(["evaluate", OLD, "pairs.csv", "--index-recall"]) == 1
+    assert "--index-recall: needs faiss" in capsys.readouterr().err
+
+
 @pytest.fixture
 def few(tmp_path: Path) -> Path:
     """The samples' rows of val."""

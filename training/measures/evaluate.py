@@ -35,6 +35,7 @@ from training.measures.metrics import (
     regression_figures,
 )
 from training.measures.outputs import Captions, SubsetOutput
+from training.measures.same_label import same_label
 from training.optimisation.loop import Progress
 
 BATCH = 8
@@ -114,11 +115,16 @@ def prepare(predictor: Predictor, record: Record) -> Example:
 
 
 def measure(
-    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
+    outputs: Mapping[str, SubsetOutput],
+    records: Sequence[Record],
+    config: CheckpointConfig,
+    *,
+    with_index: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Figures by subset and head; under the pair, retrieval both ways. A head without a labelled row is left out.
 
-    Of one label: accuracy, calibration, coverage. Of several: mean average precision, F1. Of numbers: errors, R².
+    Of one label: accuracy, calibration, coverage, and how near rows of an equal label lie to one another by the
+    subset's vectors. Of several: mean average precision, F1. Of numbers: errors, R². with_index: see `matching`.
     """
     figures: dict[str, dict[str, Any]] = {}
     for subset, output in outputs.items():
@@ -130,8 +136,10 @@ def measure(
         for head in output.values:
             found = _value_figures(output, subset, head, records, config)
             figures[subset] |= {head: found} if found else {}
+        for head, found in _same_label(output, records, config).items():
+            figures[subset][head]["same_label"] = found
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
-        figures["image+text"]["retrieval"] = matching(outputs, records)
+        figures["image+text"]["retrieval"] = matching(outputs, records, with_index=with_index)
     return figures
 
 
@@ -151,6 +159,14 @@ def _class_figures(
         chosen = [config.calibration.prediction_set(head, subset, scores_C, COVERAGE) for scores_C in scores_nC]
         figures["coverage_90"] = coverage(chosen, labels_n)
     return figures
+
+
+def _same_label(
+    output: SubsetOutput, records: Sequence[Record], config: CheckpointConfig
+) -> dict[str, dict[str, float]]:
+    single = [head for head in output.logits if not config.network.classes[head].multi_label]
+    labels = {head: [records[row].labels.get(head) for row in output.rows] for head in single}
+    return same_label(output.embedding_nE, labels)
 
 
 def _set_figures(

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Record
-from training.measures.metrics import retrieval
+from training.measures.index_recall import INDEX_RECALL, index_recall
 from training.measures.outputs import Captions, SubsetOutput
+from training.measures.ranking import retrieval
 
 
 def equal_texts(records: Sequence[Record], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -24,11 +25,13 @@ def equal_texts(records: Sequence[Record], rows: NDArray[np.intp]) -> list[NDArr
     return [np.array(same[own]) for own in texts]
 
 
-def matching(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Recall and median rank, text to image and back; equal texts are equally right.
+def matching(
+    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], *, with_index: bool = False
+) -> dict[str, dict[str, float]]:
+    """Recall, nDCG and median rank, text to image and back; equal texts are equally right.
 
     Of records with several captions each is asked for by itself, among all images; and an image asks for any of
-    its own, among the captions of all.
+    its own, among the captions of all. with_index: also give `index_recall@10`; needs faiss.
     """
     rows = outputs["image+text"].rows
     images_nE = outputs["image"].at(rows).embedding_nE
@@ -41,7 +44,11 @@ def matching(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> 
     for number, place in enumerate(place_q):
         own_q[place].append(number)
     answers = [np.array([number for place in places for number in own_q[place]]) for places in equal]
-    return {
+    found = {
         "text_to_image": retrieval(texts_qE, images_nE, [equal[place] for place in place_q]),
         "image_to_text": retrieval(images_nE, texts_qE, answers),
     }
+    if with_index:
+        found["text_to_image"][INDEX_RECALL] = index_recall(texts_qE, images_nE)
+        found["image_to_text"][INDEX_RECALL] = index_recall(images_nE, texts_qE)
+    return found

@@ -1,6 +1,6 @@
-"""Figures: accuracy and its differences, calibration, label sets, numbers, retrieval. Arrays in, numbers out.
+"""Figures: accuracy and its differences, calibration, label sets, numbers. Arrays in, numbers out.
 
-# N rows, C classes, Q queries, G gallery rows"""
+# N rows, C classes, E embedding dimensions"""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,6 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 NUM_BINS = 10
-RANKS = (1, 5, 10)
 NEIGHBOURS = 5
 ROUNDS = 1_000
 Z90 = 1.6449  # deviations of a Gaussian on each side of its mean that hold 90 %
@@ -88,31 +87,6 @@ def coverage(sets: Sequence[Ints], labels_N: Ints) -> dict[str, float]:
     """Share of rows whose label is in their prediction set (class numbers), and the sets' mean size."""
     held = [label in chosen for chosen, label in zip(sets, labels_N, strict=True)]
     return {"covered": float(np.mean(held)), "mean_size": float(np.mean([len(chosen) for chosen in sets]))}
-
-
-def retrieval(queries_QE: Floats, gallery_GE: Floats, relevant: Sequence[Ints]) -> dict[str, float]:
-    """R@1/5/10 and median rank of the first relevant row, by cosine.
-
-    Args:
-        queries_QE: unit norm.
-        gallery_GE: unit norm.
-        relevant: for each query, the gallery rows that answer it (equal texts or images are equally right).
-    """
-    ranks = np.empty(len(queries_QE), dtype=np.int64)
-    for row, query_E in enumerate(queries_QE):
-        scores_G = gallery_GE @ query_E
-        best = scores_G[relevant[row]].max()
-        # Ties count against us: a model that gives every row one score must not look perfect.
-        ahead = scores_G >= best
-        ahead[relevant[row]] = False
-        ranks[row] = 1 + int(ahead.sum())
-    figures = {f"r@{k}": float((ranks <= k).mean()) for k in RANKS}
-    return {
-        **figures,
-        "median_rank": float(np.median(ranks)),
-        "queries": len(ranks),
-        "gallery": len(gallery_GE),
-    }
 
 
 def average_precision(scores_N: Floats, hits_N: NDArray[np.bool_]) -> float:

@@ -19,6 +19,7 @@ from training.report.tables import (
     missing_table,
     numbers_table,
     retrieval_table,
+    same_label_table,
     stages_table,
 )
 
@@ -103,7 +104,7 @@ def _figures(
 ) -> list[str]:
     """The sections that a card and an evaluation share."""
     fused = subset_name(config.network.modalities)
-    accuracies, retrieval = accuracy_table(subsets), retrieval_table(subsets)
+    accuracies, retrieval, near = accuracy_table(subsets), retrieval_table(subsets), same_label_table(subsets)
     return [
         section("### Accuracy by what is given", accuracies and "± is the standard error.", accuracies),
         _others_section(subsets),
@@ -112,6 +113,10 @@ def _figures(
             "### Retrieval",
             retrieval and "Among the rows that have both; equal texts are equally right.",
             retrieval,
+            near
+            and "Rows of an equal label: each labelled row asks for all others by the vectors of what is given. "
+            "Mean average precision, and in brackets nDCG@10. Other rows with an equal text count.",
+            near,
             image("Queries drawn by a seed, not chosen; right answers in green", "pictures/retrieval.jpg", files),
         ),
         _calibration_section(subsets, files),

@@ -84,18 +84,31 @@ def in_words(low: float, high: float) -> str:
 
 
 def retrieval_table(subsets: Figures) -> str:
-    """Recall and median rank, text to image and back."""
+    """Recall, nDCG and median rank, text to image and back; and an index's recall where it was measured."""
     found = subsets.get("image+text", {}).get("retrieval", {})
+    with_index = any("index_recall@10" in row for row in found.values())
     rows = [
         [
             way.replace("_", " "),
-            *(f"{row[name]:.3f}" for name in ("r@1", "r@5", "r@10")),
+            *(f"{row[name]:.3f}" for name in ("r@1", "r@5", "r@10", "ndcg@10")),
             f"{row['median_rank']:g}",
             f"{row['gallery']:,}",
+            *([f"{row['index_recall@10']:.4f}"] if with_index else []),
         ]
         for way, row in found.items()
     ]
-    return table(("retrieval", "R@1", "R@5", "R@10", "median rank", "gallery"), rows)
+    last = ("index's recall@10",) if with_index else ()
+    return table(("retrieval", "R@1", "R@5", "R@10", "nDCG@10", "median rank", "gallery", *last), rows)
+
+
+def same_label_table(subsets: Figures) -> str:
+    """Mean average precision of rows of an equal label by head and subset, and in brackets nDCG@10."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        near = found.get("same_label")
+        return f"{near['map']:.3f} ({near['ndcg@10']:.3f})" if near else ""
+
+    return _by_head(subsets, "same_label", cell)
 
 
 def stages_table(history: Sequence[Mapping[str, Any]]) -> str:

@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,11 @@ class Numbers:
 
     def together(self, pool: ThreadPoolExecutor, item_ids: str) -> list[Future[None]]:
         """Have so many writers wait, and let them go at once."""
-        still: AbstractContextManager[None] = self.file.still()
+        still = self.file.still()
         with still:
             futures = [pool.submit(self.delete, item_id) for item_id in item_ids]
             end = time.monotonic() + 60
-            while len(self.file._waiting) < len(item_ids):
+            while len(self.file._turns) < len(item_ids):
                 assert time.monotonic() < end
         return futures
 

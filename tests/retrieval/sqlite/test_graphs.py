@@ -99,6 +99,51 @@ def test_where_most_is_gone_the_rest_is_searched_exactly() -> None:
     assert index.search(ALL[800], 1)[0].tolist() == [801]
 
 
+def near(direction: Floats, count: int, seed: int) -> Floats:
+    """Unit vectors about a direction."""
+    found = direction + 0.1 * np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_what_is_allowed_is_found_where_all_that_is_near_is_not() -> None:
+    """The graph's candidates are all ruled out, and what came after it is farther than what it knows."""
+    axes = np.eye(DIMENSIONS, dtype=np.float32)
+    base = RowIndex(np.arange(1, 4601), np.concatenate([near(axes[0], 4000, 1), near(axes[1], 600, 2)]))
+    far = near(-axes[0], 50, 3)
+    index = with_graph(base).changed({4601 + number: vector for number, vector in enumerate(far)}, [])
+    found, _ = index.search(axes[0], 10, np.arange(4001, 4651))
+    assert (found <= 4600).all()
+    found, _ = index.changed({}, list(range(1, 2001))).search(axes[0], 10)
+    assert (found <= 4000).all()
+
+
+def test_a_row_that_was_filled_late_is_found_by_a_graph_that_lacks_it() -> None:
+    rows = np.array([row for row in range(1, 1001) if row != 500])
+    graph = RowIndex(rows, ALL[rows - 1]).larger_graph(threading.Event())
+    loaded = filled().with_graph(graph)
+    assert loaded.search(ALL[499], 1)[0].tolist() == [500]
+    larger = loaded.larger_graph(threading.Event())
+    assert sorted(larger.rows_n.tolist()) == list(range(1, 1001))
+
+
+def test_vectors_that_moved_to_new_rows_are_found_before_and_after_the_next_graph() -> None:
+    index = with_graph(filled()).moved({row: row + 5000 for row in range(1, 301)})
+    assert index.covered is not None
+    for step in range(2):
+        assert index.search(ALL[0], 1)[0].tolist() == [5001]
+        assert index.search(ALL[999], 1)[0].tolist() == [1000]
+        index = index.changed({9000 + step: QUERIES[step]}, [])
+        index = with_graph(index)
+        assert index.covered is not None
+        assert len(index.covered.graph) == 1001 + step
+    assert index.search(QUERIES[0], 1)[0].tolist() == [9000]
+    stale = filled().larger_graph(
+        threading.Event()
+    )  # as it is read from a file that was written before they moved
+    again = filled().moved({row: row + 5000 for row in range(1, 301)}).with_graph(stale)
+    assert again.search(ALL[0], 1)[0].tolist() == [5001]
+
+
 def entries(start: int, stop: int) -> list[Entry]:
     return [
         Entry(item=Item(id=f"{row:04}", labels={"half": str(row % 2)}), vectors={"fused": ALL[row]})
@@ -157,6 +202,13 @@ def test_a_graph_of_other_vectors_or_a_broken_one_is_not_used(
     assert Graphs(folder / "galleries/g.db").known(1, index) is index
     store = SqliteStore(folder)
     check(store.open("g", EMBEDDING, model="m"))
+    store.close()
+
+
+def test_an_embedding_that_is_forgotten_leaves_no_graph(folder: Path) -> None:
+    store = SqliteStore(folder)
+    assert store.forget("g", EMBEDDING.id) == 999
+    assert list((folder / "galleries").glob("g.db-graph*")) == []
     store.close()
 
 

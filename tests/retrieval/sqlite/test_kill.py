@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from retrieval.gallery import Query
 from retrieval.sqlite.store import SqliteStore
@@ -43,6 +44,7 @@ def states_of_worker(before: State, worker: int, said: list[dict]) -> list[State
     return states
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     rng = random.Random(6)
     before: State = {}

@@ -72,10 +72,13 @@ def test_figures_have_the_contract_s_shape(predictor: Predictor, records: list[R
     figures = measure(run_subsets(predictor, records, Recorder()), records, CONFIG)
     assert set(figures) == {"image", "text", "image+text"}
     assert set(figures["image"]) == {"shape", "colour"}
-    assert set(figures["image"]["shape"]) == {"accuracy", "standard_error", "count", "ece", "ece_floor"}
+    own = {"accuracy", "standard_error", "count", "ece", "ece_floor", "same_label"}
+    assert set(figures["image"]["shape"]) == own
+    assert set(figures["image"]["shape"]["same_label"]) == {"map", "ndcg@10", "queries", "gallery"}
     retrieval = figures["image+text"]["retrieval"]
     assert set(retrieval) == {"text_to_image", "image_to_text"}
-    assert {"r@1", "r@5", "r@10", "median_rank"} <= set(retrieval["text_to_image"])
+    ranks = {"r@1", "r@5", "r@10", "ndcg@10", "median_rank", "queries", "gallery"}
+    assert set(retrieval["text_to_image"]) == set(retrieval["image_to_text"]) == ranks
     assert retrieval["text_to_image"]["gallery"] == 10
 
 
@@ -206,6 +209,19 @@ def test_rows_with_an_empty_cell_are_not_counted_and_unknown_labels_are_wrong() 
     figures = measure(outputs, reds("red", None, "green", "red"), CONFIG)
     assert figures["text"]["colour"]["count"] == 3
     assert figures["text"]["colour"]["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_each_subset_s_own_vectors_say_whether_equal_labels_are_near() -> None:
+    # By the text's vectors the reds are one another's nearest; by the image's each has the blue one between.
+    apart, together = np.array([[1, 0], [0, 1], [0.6, 0.8]]), np.array([[1, 0], [1, 0], [0, 1]])
+    logits = {"colour": np.zeros((3, 2), dtype=np.float32)}
+    outputs = {
+        name: SubsetOutput(np.arange(3), logits, found.astype(np.float32))
+        for name, found in (("image", apart), ("text", together))
+    }
+    figures = measure(outputs, reds("red", "red", "blue"), CONFIG)
+    assert figures["text"]["colour"]["same_label"]["map"] == 1
+    assert figures["image"]["colour"]["same_label"]["map"] == 1 / 2
 
 
 def test_a_head_without_any_label_has_no_figures() -> None:

@@ -41,6 +41,21 @@ def test_every_caption_asks_for_its_image_and_an_image_for_any_of_its_captions()
     assert found["image_to_text"]["r@1"] == 0.5
 
 
+def test_an_image_s_rank_is_that_of_the_best_of_its_captions() -> None:
+    # The first image's captions are at ranks 1 and 3 among three, the second's single one at rank 1.
+    captions = Captions(np.array([0, 0, 1]), np.array([EYE[0], -EYE[0], EYE[1]]))
+    found = matching(outputs(EYE[:2], EYE[:2], captions), records(("a", "b"), ("c",)))["image_to_text"]
+    assert (found["r@1"], found["median_rank"]) == (1, 1)
+    assert found["ndcg@10"] == pytest.approx(((1 + 1 / 2) / (1 + 1 / np.log2(3)) + 1) / 2)
+
+
+def test_the_recall_of_an_index_is_measured_where_it_is_asked_for() -> None:
+    pytest.importorskip("faiss")
+    plain = matching(outputs(EYE, EYE), records(("a",), ("b",), ("c",)))
+    asked = matching(outputs(EYE, EYE), records(("a",), ("b",), ("c",)), with_index=True)
+    assert asked == {way: {**figures, "index_recall@10": 1.0} for way, figures in plain.items()}
+
+
 def test_captions_of_rows_that_lack_an_image_are_not_asked() -> None:
     captions = Captions(np.array([0, 1, 2]), EYE)
     three = outputs(EYE, EYE, captions)

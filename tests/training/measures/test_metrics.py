@@ -16,7 +16,6 @@ from training.measures.metrics import (
     paired_bootstrap,
     regression_figures,
     reliability,
-    retrieval,
 )
 
 
@@ -68,38 +67,7 @@ def test_the_floor_falls_with_more_rows_and_is_the_same_each_time() -> None:
     assert calibration_floor(few) == calibration_floor(few)
 
 
-EAST, NORTH, WEST = (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)
-
-
-def test_ranks_by_hand() -> None:
-    queries = np.array([EAST, EAST, EAST])
-    gallery = np.array([EAST, NORTH, WEST])
-    figures = retrieval(queries, gallery, [np.array([0]), np.array([1]), np.array([2])])  # ranks 1, 2 and 3
-    assert figures["r@1"] == pytest.approx(1 / 3)
-    assert figures["r@5"] == figures["r@10"] == 1
-    assert figures["median_rank"] == 2
-    assert figures["queries"] == figures["gallery"] == 3
-
-
-def test_ties_count_against_us() -> None:
-    figures = retrieval(np.array([EAST]), np.array([EAST] * 20), [np.array([0])])
-    assert figures["r@10"] == 0
-    assert figures["median_rank"] == 20
-
-
-def test_any_of_several_relevant_rows_will_do_and_they_do_not_compete() -> None:
-    figures = retrieval(np.array([EAST]), np.array([EAST, EAST, NORTH]), [np.array([0, 1])])
-    assert figures["r@1"] == 1
-
-
-@given(st.integers(1, 12), st.integers(0, 1000))
-def test_a_rank_is_one_more_than_the_number_of_nearer_rows(size: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    gallery = rng.standard_normal((size, 4))
-    query, target = rng.standard_normal((1, 4)), int(rng.integers(size))
-    order = np.argsort(-(gallery @ query[0]))
-    expected = 1 + int(np.flatnonzero(order == target)[0])
-    assert retrieval(query, gallery, [np.array([target])])["median_rank"] == expected
+EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 
 
 def test_an_interval_of_equal_differences_is_a_point() -> None:

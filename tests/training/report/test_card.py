@@ -18,8 +18,13 @@ PROVENANCE = {
     "hardware": "an abacus",
     "torch": "2.6",
 }
-COLOUR = {"accuracy": 0.75, "standard_error": 0.125, "count": 12, "ece": 0.05, "ece_floor": 0.04}
-RANKS = {"r@1": 0.5, "r@5": 0.75, "r@10": 1.0, "median_rank": 1.5, "queries": 12, "gallery": 1200}
+NEAR = {"map": 0.625, "ndcg@10": 0.875, "queries": 11, "gallery": 11}
+COLOUR = {
+    "accuracy": 0.75, "standard_error": 0.125, "count": 12, "ece": 0.05, "ece_floor": 0.04, "same_label": NEAR
+}  # fmt: skip
+RANKS = {
+    "r@1": 0.5, "r@5": 0.75, "r@10": 1.0, "ndcg@10": 0.7, "median_rank": 1.5, "queries": 12, "gallery": 1200
+}  # fmt: skip
 GAIN = {"best": "text", "rows": 12, "fused": 0.75, "alone": 0.5, "difference": 0.25, "low": 0.1, "high": 0.4}
 FACTS: dict[str, Any] = {
     "manifest": "shapes.csv",
@@ -77,7 +82,8 @@ def test_a_card_says_what_it_was_made_of(config: CheckpointConfig) -> None:
         "| colour | 0.750 ± 0.125 | 0.750 ± 0.125 |",
         "| colour | 0.050 (0.040) | 0.050 (0.040) |",
         "| colour | 0.750 | 0.500 (text) | +0.250 [+0.100, +0.400] | **gains** |",
-        "| text to image | 0.500 | 0.750 | 1.000 | 1.5 | 1,200 |",
+        "| text to image | 0.500 | 0.750 | 1.000 | 0.700 | 1.5 | 1,200 |",
+        "| colour | 0.625 (0.875) | 0.625 (0.875) |",
         "| joint | 1 | 1.5 | 2.500 | 0.700 |",
         "Seed 7, torch 2.6. Image weights start from: random weights. Hardware: an abacus.",
         "| colour | 2 | 1 |",
@@ -112,6 +118,13 @@ def test_an_evaluation_is_reported_alike(config: CheckpointConfig) -> None:
     assert "| colour | 0.750 ± 0.125 | 0.750 ± 0.125 |" in report
     assert "](plots/reliability.png)" in report
     assert empty_sections(report) == []
+
+
+def test_the_recall_of_an_index_is_shown_where_it_was_measured(config: CheckpointConfig) -> None:
+    subsets = {"image+text": {"retrieval": {"text_to_image": {**RANKS, "index_recall@10": 0.9876}}}}
+    report = evaluation_report(config, {**EVALUATED, "subsets": subsets}, ())
+    assert "| median rank | gallery | index's recall@10 |" in report
+    assert "| 1.5 | 1,200 | 0.9876 |" in report
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`python -m app gallery`: galleries read in, written out, checked and copied, without the service."""

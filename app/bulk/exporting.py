@@ -1,0 +1,40 @@
+"""A gallery as files for other tools: a line of JSON for each item, and its image beside it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from models.decode import media_type_of
+from retrieval.gallery import Gallery
+
+ITEMS = "items.jsonl"
+_PAGE_ITEMS = 500
+
+
+def export_gallery(gallery: Gallery, folder: Path, progress: Callable[[int], object]) -> int:
+    """Write `items.jsonl` (id, text, labels, metadata, image) and `images/`. Returns how many items there were.
+
+    The labels of an item are columns of their own too, so that the file is a manifest as well. `progress` is told
+    how many are written.
+
+    Raises:
+        FileExistsError: there already is one in the folder.
+    """
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    count = 0
+    after: str | None = None
+    with (folder / ITEMS).open("x", encoding="utf-8") as lines:
+        while page := gallery.page(limit=_PAGE_ITEMS, after=after):
+            for item in page:
+                line = {"id": item.id, "text": item.text, **item.labels, **item.metadata}
+                data = gallery.image(item.id)
+                if data is not None:
+                    path = images / f"{count}.{media_type_of(data).rpartition('/')[2]}"
+                    path.write_bytes(data)
+                    line["image"] = path.relative_to(folder).as_posix()
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+                count += 1
+            after = page[-1].id
+            progress(count)
+    return count
