@@ -19,7 +19,7 @@ from retrieval.gallery import Floats
 
 NUM_LINKS = 16  # of a vector, on each level; twice as many on the lowest
 BUILD_WIDTH = 100  # candidates that are weighed for the links of a new vector
-SEARCH_WIDTH = 64  # least candidates that a search keeps: recall@10 is 0.999 of 100,000 vectors, 0.967 of a million
+SEARCH_WIDTH = 64  # least candidates of a search: recall@10 is 0.999 of 100,000 vectors, 0.967 of a million
 _PIECE = 4096  # vectors that are added at a time, so that whoever waits for an interpreter gets it
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _LENGTH = struct.Struct("<q")
