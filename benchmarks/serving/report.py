@@ -41,14 +41,18 @@ def slope_per_minute(points: Sequence[tuple[float, float]]) -> float | None:
     return round(fit.slope, 4)
 
 
+_VERSIONS = """
+import importlib.metadata, json, sys
+installed = {package.name.lower(): package.version for package in importlib.metadata.distributions()}
+print(json.dumps({name: installed.get(name) for name in sys.argv[1:]}))
+"""
+
+
 def packages(python: str, names: Sequence[str]) -> dict[str, str]:
-    """Versions of packages in the environment of another interpreter."""
-    program = (
-        "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
-    )
-    asked = subprocess.run([python, "-c", program, *names], capture_output=True, text=True, check=True)
-    found: dict[str, str] = json.loads(asked.stdout)
-    return found
+    """Versions of packages in the environment of another interpreter; those that are not there are left out."""
+    asked = subprocess.run([python, "-c", _VERSIONS, *names], capture_output=True, text=True, check=True)
+    found: dict[str, str | None] = json.loads(asked.stdout)
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def write(
