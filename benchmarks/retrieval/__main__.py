@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks.retrieval import index
+from benchmarks.retrieval import http, index
 
-COMMANDS = {"index": index.main}
+COMMANDS = {"index": index.main, "http": http.main}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Places = NDArray[Any]
 
-LINKS, BUILD_WIDTH = 16, 100  # as retrieval/graph.py has them; rivals are also tried with twice the links
+LINKS, BUILD_WIDTH = 16, 100  # rivals are tried with these links, and with twice as many, which ours has
 
 
 class Contestant(Protocol):
@@ -40,7 +40,7 @@ class Ours:
     def widen(self, width: int) -> None:
         from retrieval import graph
 
-        graph.SEARCH_WIDTH = width
+        graph.search_width = lambda _: width
 
     def search(self, query_E: Any, count: int) -> Places:
         return self.index.search(query_E, count)[0]

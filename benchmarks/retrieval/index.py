@@ -22,7 +22,7 @@ from benchmarks.retrieval.vectors import NOISE, jittered, nearest, real
 from benchmarks.retrieval.worker import SIZE
 from benchmarks.serving.report import packages
 from benchmarks.serving.requests import ROOT
-from retrieval.graph import SEARCH_WIDTH
+from retrieval.graph import search_width
 
 RECALL = 0.99
 LEAST = "ours, least width"
@@ -98,7 +98,7 @@ def contest(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for name in names
         }
         built = {name: process.ask("build") for name, process in processes.items()}
-        found = {"ours": {**built["ours"], "width": SEARCH_WIDTH}}
+        found = {"ours": {**built["ours"], "width": search_width(options.count)}}
         for name, process in processes.items():
             width = None if name == "exact" else least_width(process, options.queries)
             found[LEAST if name == "ours" else name] = {**built[name], "width": width}
@@ -107,7 +107,7 @@ def contest(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             speeds = [answer["per_s"] for answer in answers]
             found[shown] |= {"recall": answers[0]["recall"], "per_s": statistics.median(speeds)}
             found[shown]["per_s_rounds"] = speeds
-        processes["ours"].ask("ask", width=SEARCH_WIDTH, count=20)
+        processes["ours"].ask("ask", width=search_width(options.count), count=20)
         filters = [processes["ours"].ask("filtered", share=share, count=100) for share in SHARES]
     return {"indexes": found, "filters": filters}
 

@@ -1,7 +1,9 @@
 """A server under test: a process group of its own, from its start to the first right answer to its end."""
 
 import asyncio
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,9 +129,9 @@ def free_port() -> int:
 
 def service_command(port: int, checkpoints: Path, flags: Sequence[str] = ()) -> list[str]:
     """How this service is started. Requests are not logged: no rival logs them either."""
-    data = tempfile.mkdtemp(
-        prefix="intermodal-bench-"
-    )  # a gallery made from the seed, as at anybody's first start
+    # A gallery made from the seed, as at anybody's first start.
+    data = tempfile.mkdtemp(prefix="intermodal-bench-")
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
     flags = ["--port", str(port), "--checkpoints", str(checkpoints), "--models", "fashion", "--data", data, *flags]
     return [sys.executable, "-m", "app", "serve", "--log-level", "warning", *flags]
 

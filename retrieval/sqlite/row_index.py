@@ -27,6 +27,7 @@ EXACT_VECTORS = 20_000
 _TAIL_SHARE = 0.25  # of the graph; where more is not in it, a larger one is built
 _MARGIN = 1.2  # candidates for each match, for what is gone or not allowed
 _FEW = 16
+_SORTED = 32  # times as many as are wanted are sorted faster than they are parted
 
 
 def among(rows: Rows, others: Rows) -> NDArray[np.bool_]:
@@ -43,15 +44,19 @@ class Covered:
 
     places_c: by number in the graph, the place; -1 for one that is gone.
     loose: places, of the first `num_places`, of vectors that the graph does not know; nor does it those behind.
+    is_whole: whether all of the graph's vectors are here, so that none has to be looked for.
     """
 
     graph: Graph
     places_c: Rows
     loose: Rows
     num_places: int
+    is_whole: bool
 
     def unknown(self, num_places: int) -> Rows:
         """Of so many places those that may hold what the graph does not know."""
+        if num_places == self.num_places:
+            return self.loose
         return np.concatenate([self.loose, np.arange(self.num_places, num_places)])
 
 
@@ -75,12 +80,12 @@ class RowIndex:
         few = 4 * len(places) < len(self.rows_n)
         vectors_nE = self.room_NE[: len(self.rows_n)]
         scores = vectors_nE[places] @ unit_E if few else (vectors_nE @ unit_E)[places]
-        scores = np.round(np.clip(scores, -1.0, 1.0), SCORE_DECIMALS)
-        if top_k < len(places):
+        if len(places) > _SORTED * top_k:
             best = np.argpartition(-scores, top_k)[:top_k]
             places, scores = places[best], scores[best]
-        order = np.argsort(-scores, kind="stable")
-        return self.rows_n[places[order]], scores[order]
+        order = (-scores).argsort(kind="stable")[:top_k]
+        # Rounded last: what is nearer stays nearer, and of what becomes equal any may lack.
+        return self.rows_n[places[order]], scores[order].clip(-1.0, 1.0).round(SCORE_DECIMALS)
 
     def _candidates(self, unit_E: Floats, top_k: int, allowed: Rows | None) -> Rows | None:
         """Places among which the nearest are; None where all are to be compared."""
@@ -91,11 +96,14 @@ class RowIndex:
         count = int(_MARGIN * (top_k + _FEW) * num_alive / num_allowed)
         if _FEW * count > len(self.covered.graph):
             return None
-        known = self.covered.places_c[self.covered.graph.candidates(unit_E, count)]
-        known = self._counting(known[known >= 0], allowed)
+        covered = self.covered
+        known = covered.places_c[covered.graph.candidates(unit_E, count)]
+        if self.num_gone or not covered.is_whole or allowed is not None:
+            known = self._counting(known[known >= 0], allowed)
         if len(known) < top_k:
             return None  # what counts lies farther than the candidates: among the rest there may be nearer ones
-        return np.concatenate([known, self._counting(self.covered.unknown(len(self.rows_n)), allowed)])
+        unknown = covered.unknown(len(self.rows_n))
+        return np.concatenate([known, self._counting(unknown, allowed)]) if len(unknown) else known
 
     def _counting(self, places: Rows, allowed: Rows | None) -> Rows:
         rows = self.rows_n[places]
@@ -129,7 +137,8 @@ class RowIndex:
         places_c = np.where(ascending[found] == graph.rows_n, order[found], GONE)
         loose_n = self.rows_n != GONE
         loose_n[places_c[places_c >= 0]] = False
-        return replace(self, covered=Covered(graph, places_c, np.flatnonzero(loose_n), len(self.rows_n)))
+        is_whole = bool((places_c >= 0).all())
+        return replace(self, covered=Covered(graph, places_c, np.flatnonzero(loose_n), len(self.rows_n), is_whole))
 
     def emptied(self) -> "RowIndex":
         """The state without any row."""
