@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks.retrieval import http, index
+from benchmarks.retrieval import http, index, writes
 
-COMMANDS = {"index": index.main, "http": http.main}
+COMMANDS = {"index": index.main, "http": http.main, "writes": writes.main}
 
 
 def main() -> None:
