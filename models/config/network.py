@@ -1,0 +1,63 @@
+"""A whole network: its encoders, their fusion, and its heads."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.config.base import Config
+from models.config.encoders import ImageEncoder, RecurrentTextEncoder, TextEncoder
+from models.config.heads import ClassificationHead, EmbeddingHead, RegressionHead
+
+MODALITIES = ("image", "text")
+"""Every modality there is, in the order of the M axis of a batch."""
+
+FusionName = Literal["add", "multiply", "concat", "dot_attention", "cross_attention", "gated", "conv", "bilinear"]
+
+
+class NetworkConfig(Config):
+    """Encoders, fusion and heads. A modality without an encoder is unknown to the network."""
+
+    image: ImageEncoder | None = None
+    text: TextEncoder | None = None
+    width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
+    fusion: FusionName = "gated"
+    fusion_linear: bool = Field(False, description="A linear layer D to D between the fusion and the heads.")
+    fusion_dropout: float = Field(0.2, ge=0, lt=1)
+    classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
+    targets: dict[str, RegressionHead] = Field(default_factory=dict, description="Heads that give a number.")
+    embedding: EmbeddingHead = EmbeddingHead()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the network knows, in the order of its M axis."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    @property
+    def single_label_heads(self) -> tuple[str, ...]:
+        """The classification heads of which exactly one label holds."""
+        return tuple(name for name, head in self.classes.items() if not head.multi_label)
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether something looks at an encoder's tokens, beside its vector."""
+        return self.fusion == "cross_attention"
+
+    @model_validator(mode="after")
+    def _knows_a_modality(self) -> Self:
+        if not self.modalities:
+            raise ValueError(f"a network needs an encoder for at least one of: {', '.join(MODALITIES)}")
+        return self
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A network of the same shape that builds and runs in milliseconds, for tests."""
+        return cls(
+            image=ImageEncoder(backbone="test_efficientnet", colour_bins=3, hidden=16, frozen_blocks=1),
+            text=RecurrentTextEncoder(vocab_size=64, embedding=8, hidden=8),
+            width=16,
+            classes={
+                "shape": ClassificationHead(labels=("circle", "square", "star")),
+                "colour": ClassificationHead(labels=("blue", "red")),
+            },
+            embedding=EmbeddingHead(dimensions=8),
+        )
