@@ -5,8 +5,11 @@ change what they hold; the file of another gallery, or of an older copy of this 
 vectors."""
 
 import logging
+import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,13 @@ from retrieval.sqlite.row_index import RowIndex
 _LOG = logging.getLogger(__name__)
 _SAMPLES = 64  # vectors that are compared
 _NEAR = 0.99  # cosine of a vector and its half-precision copy
+_NICENESS = 10  # of threads that build: whoever searches meanwhile is waited for, and a graph is not
+_TURN_SECONDS = 0.2
+_turn = threading.Lock()  # one graph at a time in a process: each takes a whole core
 
 
 class Graphs:
-    """One thread that builds a gallery's graphs, one after the other. Knows indexes by slot."""
+    """Builds a gallery's graphs, one after the other, in the background. Knows indexes by slot."""
 
     def __init__(self, gallery: Path) -> None:
         """Begin nothing. `gallery`: the file beside which graphs are kept."""
@@ -70,7 +76,9 @@ class Graphs:
 
     def _build(self, slot: int, index: RowIndex, attach: Callable[[Graph], None]) -> None:
         try:
-            graph = index.larger_graph(self._stop)
+            _give_way()
+            with _in_turn(self._stop):
+                graph = index.larger_graph(self._stop)
             attach(graph)
             graph.save(path_of(self._gallery, slot))
         except InterruptedError:
@@ -86,6 +94,25 @@ class Graphs:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+
+@contextmanager
+def _in_turn(stop: threading.Event) -> Iterator[None]:
+    """Wait until no other graph is built. Raises InterruptedError where `stop` is set."""
+    while not _turn.acquire(timeout=_TURN_SECONDS):
+        if stop.is_set():
+            raise InterruptedError("the graph is not wanted any more")
+    try:
+        yield
+    finally:
+        _turn.release()
+
+
+def _give_way() -> None:
+    """Lower this thread's priority, where the system knows threads' own (elsewhere it is the process's)."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def path_of(gallery: Path, slot: int) -> Path:
