@@ -59,8 +59,9 @@ def _serve(settings: "Settings") -> None:
     # The server has a handler of its own. Before that nothing is under way; and process 1 of a container
     # would not hear the signal at all without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from app.listening import bind
     from app.loading import load_service
-    from app.server import bind, serve
+    from app.server import serve
 
     with bind(settings) as listener:
         serve(load_service(settings, _say), listener, _say)

@@ -13,35 +13,16 @@ from typing import Literal
 import uvicorn
 
 from app.auth import is_loopback
+from app.listening import begin_no_more
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
-from models.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
+_ACCEPT_SECONDS = 0.1  # in which who has begun to connect is let in
 _LINGER_SECONDS = 1.0  # in which an open connection may bring a request that was under way at the signal
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "images" / "running-shoe.png"
-
-
-def bind(settings: Settings) -> socket.socket:
-    """Take the port, before anything slow begins.
-
-    Raises:
-        ConfigError: the port or the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"INTERMODAL_HOST (--host) {settings.host} with INTERMODAL_PORT (--port) {settings.port} cannot "
-            f"be had: {error.strerror}. Choose another, or stop what uses it."
-        ) from None
-    return listener
 
 
 class _Server(uvicorn.Server):
@@ -68,11 +49,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port; linger for what open connections still bring; then uvicorn's shutdown.
+        """Let in who stands at the port and close it; linger for what connections still bring; uvicorn's shutdown.
 
         Without lingering, a request that is sent just as its idle connection is closed would be lost.
         """
         start = perf_counter()
+        if begin_no_more(sockets or []):
+            await asyncio.sleep(_ACCEPT_SECONDS)
         for server in self.servers:
             server.close()
         for listener in sockets or []:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import server
+from app import fields
 from app.doctor.machine import memory_bytes, memory_limit_bytes
+from app.listening import bind
 from app.settings import Settings
 from app.settings_reading import unknown_variables
 from app.upload import check_folder
@@ -111,7 +112,7 @@ def check_port(settings: Settings) -> Check:
     """The address may be listened on now."""
     found = f"{settings.host}:{settings.port}"
     try:
-        with server.bind(settings):
+        with bind(settings):
             return Check("port", found)
     except ConfigError as error:
         return Check("port", found, str(error))
@@ -119,7 +120,7 @@ def check_port(settings: Settings) -> Check:
 
 def check_compiled() -> Check:
     """Python's compiled files are there; this process has written them, if it may."""
-    source = server.__file__
+    source = fields.__file__
     there = Path(importlib.util.cache_from_source(source)).exists()
     remedy = (
         "Each start compiles all modules anew, and takes twice as long. Run python -m compileall -q app models "

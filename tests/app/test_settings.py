@@ -70,7 +70,7 @@ def test_wrong_settings_end_with_status_2_and_no_traceback(
 
 @pytest.mark.usefixtures("own_logs")
 def test_a_port_in_use_is_a_setting_that_cannot_be_had(capsys: pytest.CaptureFixture[str]) -> None:
-    from app.server import bind
+    from app.listening import bind
 
     with bind(Settings(port=0)) as listener:
         listener.listen()

@@ -21,7 +21,8 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from app.logs import configure_logs
-from app.server import bind, serve
+from app.listening import bind
+from app.server import serve
 from app.settings_reading import load_settings
 from tests.fakes import FakeEngine, make_service
 
@@ -133,6 +134,40 @@ def test_from_the_signal_on_nothing_new_is_taken_and_an_open_connection_hears_50
         assert (client.statuses, client.lost) == ([200], [])
         assert running.wait(10) == 0
         probe.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the queue of a port cannot be stopped")
+def test_who_connects_at_the_very_end_is_answered_or_refused_and_never_broken_off(tmp_path: Path) -> None:
+    answered, broken, told = [], [], threading.Event()
+
+    def keep_connecting(port: int) -> None:
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                connection.connect()
+            except OSError:
+                return
+            with closing(connection):
+                try:
+                    connection.request("POST", "/predict", BODY, HEADERS)
+                    connection.getresponse().read()
+                except (OSError, http.client.HTTPException) as error:
+                    broken.append(repr(error))
+                else:
+                    answered.append(told.is_set())
+
+    with process(tmp_path, 0.01) as (running, port):
+        clients = [threading.Thread(target=keep_connecting, args=(port,)) for _ in range(24)]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)
+        told.set()
+        running.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(10)
+        assert running.wait(10) == 0
+    assert broken == []
+    assert True in answered
 
 
 def test_an_answer_that_takes_too_long_does_not_keep_the_process(tmp_path: Path) -> None:

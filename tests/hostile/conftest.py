@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from app.server import bind, serve
+from app.listening import bind
+from app.server import serve
 from app.settings import Settings
 from tests.fakes import make_service
 

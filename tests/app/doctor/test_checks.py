@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from app.doctor import checks, machine
-from app.server import bind
+from app.listening import bind
 from app.settings import Settings
 from models.engine import Engine
 
