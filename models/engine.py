@@ -1,6 +1,6 @@
 """What computes: from a Batch to raw arrays. The interface that every engine keeps.
 
-# B batch, M modalities, D width, C classes, E embedding dimensions"""
+# B batch, M modalities, D width, C classes, E embedding dimensions, n recordings, T frames, V tokens"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,10 +65,17 @@ class Output:
     log_variances: dict[str, Floats] = field(default_factory=dict)
 
 
-class Engine(Protocol):
-    """A network ready to run. Both calls may be made from several threads at once.
+class Frames(NamedTuple):
+    """What a CTC head says of recordings: (n, T, V) float32 log-probabilities, and (n,) int64: frames."""
 
-    Both raise EngineMemoryError where there is no memory for so many items, and can then be called with fewer.
+    log_probs_nTV: Floats
+    lengths_n: NDArray[np.int64]
+
+
+class Engine(Protocol):
+    """A network ready to run. All calls may be made from several threads at once.
+
+    All raise EngineMemoryError where there is no memory for so many items, and can then be called with fewer.
     """
 
     name: str
@@ -88,6 +95,9 @@ class Engine(Protocol):
 
         `encoded` may be of any engine whose network has the same width and modalities.
         """
+
+    def frames(self, batch: Batch) -> Frames:
+        """Run the CTC head on the rows that have a recording, in item order. For a network with `transcript`."""
 
 
 def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]], width: int) -> EncodedArrays:

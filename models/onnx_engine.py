@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.allocation import within_memory
 from models.batch import Arrays, Batch
 from models.checkpoint import Checkpoint
-from models.engine import Encoded, Floats, Output, scatter
+from models.engine import Encoded, Floats, Frames, Output, scatter
 from models.errors import CheckpointError
 
 MAX_PIXELS_PER_RUN = 65_536
@@ -48,6 +48,10 @@ class OnnxEngine:
     def fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         """See `Engine.fuse`."""
         return within_memory(lambda: self._run_fuse(encoded, present_BM))
+
+    def frames(self, batch: Batch) -> Frames:
+        """See `Engine.frames`."""
+        raise NotImplementedError
 
     def _encode(self, batch: Batch) -> Encoded:
         found = {

@@ -12,10 +12,12 @@ class Sample:
 
     image: (H, W, 3) uint8, RGB, upright, transparency composited onto white.
     text: as received; normalised by `prepare`.
+    audio: (S,) float32, mono, at the model's rate, finite; full scale is 1. S may be 0.
     """
 
     image: NDArray[np.uint8] | None = None
     text: str | None = None
+    audio: NDArray[np.float32] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from models.calibration import Calibration, Conformity
 from models.checkpoint import CheckpointConfig
 from models.config import ImagePreprocessing, NetworkConfig, Preprocessing, TextPreprocessing
 from models.decode import decode_image
-from models.engine import Encoded, Output, scatter
+from models.engine import Encoded, Frames, Output, scatter
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from models.sample import Sample
@@ -72,6 +72,9 @@ class FakeEngine:
                 if list(own[:length]) == [4, 4, 4]:
                     raise RuntimeError("poisoned")
         return scatter(batch, {name: {"vector": found} for name, found in vectors.items()}, 16)
+
+    def frames(self, batch: Batch) -> Frames:
+        raise NotImplementedError
 
     def fuse(self, encoded: Encoded, present_BM: np.ndarray) -> Output:
         vectors_BMD = encoded.vectors_BMD

@@ -3,6 +3,7 @@
 The same objects build the network (`models.nets.network`), prepare its inputs (`models.preprocess`) and are
 stored in `config.json`."""
 
+from models.config.audio_encoders import AudioEncoder, ConformerAudioEncoder, ConvRecurrentAudioEncoder
 from models.config.base import Config
 from models.config.encoders import (
     ConvolutionalTextEncoder,
@@ -12,15 +13,21 @@ from models.config.encoders import (
     TextEncoder,
     TransformerTextEncoder,
 )
-from models.config.heads import ClassificationHead, EmbeddingHead, RegressionHead
+from models.config.heads import WORD_START, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
 from models.config.network import MODALITIES, FusionName, NetworkConfig
-from models.config.preprocessing import ImagePreprocessing, Preprocessing, TextPreprocessing
+from models.config.preprocessing import AudioPreprocessing, ImagePreprocessing, Preprocessing, TextPreprocessing
 
 __all__ = [
     "MODALITIES",
+    "WORD_START",
+    "AudioEncoder",
+    "AudioPreprocessing",
     "ClassificationHead",
     "Config",
+    "ConformerAudioEncoder",
+    "ConvRecurrentAudioEncoder",
     "ConvolutionalTextEncoder",
+    "CtcHead",
     "EmbeddingHead",
     "FusionName",
     "ImageEncoder",

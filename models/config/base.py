@@ -1,14 +1,14 @@
 """What every configuration is: frozen, and strict about names, with faults that name the nearest known one."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import ConfigError
 
-_TAGS = ("recurrent", "cnn", "transformer", "minilm")
+_TAGS = ("recurrent", "cnn", "transformer", "minilm", "cnn_gru", "conformer")
 """Of unions: pydantic puts them into the path of a fault, where nobody wrote them."""
 
 
@@ -47,3 +47,13 @@ def _known_names(cls: type[BaseModel], path: list[str]) -> list[str]:
     if not path:
         return list(schema.get("properties", {}))
     return [name for part in definitions.values() for name in part.get("properties", {})]
+
+
+def kind_or(default: str) -> Callable[[object], str]:
+    """A discriminator of a union by `kind`, which is `default` where none is named."""
+
+    def kind(value: object) -> str:
+        found = value.get("kind", default) if isinstance(value, Mapping) else getattr(value, "kind", default)
+        return str(found)
+
+    return kind

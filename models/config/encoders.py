@@ -1,11 +1,10 @@
-"""The encoders that there are, by modality and kind."""
+"""The encoders of images and texts that there are, by modality and kind."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from models.config.base import Config
+from models.config.base import Config, kind_or
 
 
 class ImageEncoder(Config):
@@ -106,9 +105,9 @@ class MiniLmTextEncoder(Config):
         )
 
 
-def _kind(value: object) -> str:
-    kind = value.get("kind", "gru") if isinstance(value, Mapping) else getattr(value, "kind", "gru")
-    return "recurrent" if kind in ("gru", "lstm", "rnn") else str(kind)
+def _family(value: object) -> str:
+    kind = kind_or("gru")(value)
+    return "recurrent" if kind in ("gru", "lstm", "rnn") else kind
 
 
 TextEncoder = Annotated[
@@ -117,7 +116,7 @@ TextEncoder = Annotated[
     | Annotated[TransformerTextEncoder, Tag("transformer")]
     | Annotated[MiniLmTextEncoder, Tag("minilm")],
     Discriminator(
-        _kind,
+        _family,
         custom_error_type="text_encoder",
         custom_error_message="kind must be one of gru, lstm, rnn, cnn, transformer, minilm",
     ),

@@ -1,8 +1,8 @@
-"""What a network says of the fused vector: labels, numbers, an embedding."""
+"""What a network says: labels, numbers, an embedding of the fused vector; a transcript of a recording's frames."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.config.base import Config
 
@@ -32,3 +32,24 @@ class EmbeddingHead(Config):
 
     kind: Literal["embedding"] = "embedding"
     dimensions: int = Field(128, ge=2)
+
+
+WORD_START = "\u2581"
+"""What a token that begins a word begins with, as sentencepiece has it."""
+
+
+class CtcHead(Config):
+    """A token, or none, for each frame of a recording (Graves et al. 2006, CTC)."""
+
+    kind: Literal["ctc"] = "ctc"
+    units: Literal["characters", "subwords", "words"] = "characters"
+    num_subwords: int = Field(200, ge=16, le=8_000, description="At most so many, where units are subwords.")
+    tokens: tuple[str, ...] = Field(
+        (), description='Training fills them in. Number 0 is the blank, "". A word begins with "\u2581".'
+    )
+
+    @model_validator(mode="after")
+    def _the_blank_comes_first(self) -> Self:
+        if self.tokens and (self.tokens[0] or len(set(self.tokens)) != len(self.tokens) or len(self.tokens) < 2):
+            raise ValueError('tokens: must be "" for the blank, and then at least one token, each once')
+        return self

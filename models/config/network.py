@@ -4,11 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from models.config.audio_encoders import AudioEncoder, ConvRecurrentAudioEncoder
 from models.config.base import Config
 from models.config.encoders import ImageEncoder, RecurrentTextEncoder, TextEncoder
-from models.config.heads import ClassificationHead, EmbeddingHead, RegressionHead
+from models.config.heads import WORD_START, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
 
-MODALITIES = ("image", "text")
+MODALITIES = ("image", "text", "audio")
 """Every modality there is, in the order of the M axis of a batch."""
 
 FusionName = Literal["add", "multiply", "concat", "dot_attention", "cross_attention", "gated", "conv", "bilinear"]
@@ -19,6 +20,7 @@ class NetworkConfig(Config):
 
     image: ImageEncoder | None = None
     text: TextEncoder | None = None
+    audio: AudioEncoder | None = None
     width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
     fusion: FusionName = "gated"
     fusion_linear: bool = Field(False, description="A linear layer D to D between the fusion and the heads.")
@@ -26,6 +28,7 @@ class NetworkConfig(Config):
     classes: dict[str, Annotated[ClassificationHead, Field()]] = Field(default_factory=dict)
     targets: dict[str, RegressionHead] = Field(default_factory=dict, description="Heads that give a number.")
     embedding: EmbeddingHead = EmbeddingHead()
+    transcript: CtcHead | None = Field(None, description="What is said in a recording, read off its frames.")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -46,6 +49,8 @@ class NetworkConfig(Config):
     def _knows_a_modality(self) -> Self:
         if not self.modalities:
             raise ValueError(f"a network needs an encoder for at least one of: {', '.join(MODALITIES)}")
+        if self.transcript is not None and self.audio is None:
+            raise ValueError("transcript: needs an encoder of audio")
         return self
 
     @classmethod
@@ -60,4 +65,13 @@ class NetworkConfig(Config):
                 "colour": ClassificationHead(labels=("blue", "red")),
             },
             embedding=EmbeddingHead(dimensions=8),
+        )
+
+    @classmethod
+    def tiny_audio(cls) -> Self:
+        """`tiny` with recordings, and transcripts of the characters a and b, and of the space between words."""
+        return cls(
+            **{name: getattr(cls.tiny(), name) for name in ("image", "text", "width", "classes", "embedding")},
+            audio=ConvRecurrentAudioEncoder(num_mels=16, channels=(4,), hidden=8, layers=1),
+            transcript=CtcHead(tokens=("", WORD_START, "a", "b")),
         )

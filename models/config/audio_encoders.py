@@ -1,0 +1,56 @@
+"""The encoders of recordings that there are, by kind: log-mel features in, a vector and frames out."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from models.config.base import Config, kind_or
+
+
+class ConvRecurrentAudioEncoder(Config):
+    """Convolutions over time and bands, then a bidirectional recurrent network; pooled by mean and maximum."""
+
+    kind: Literal["cnn_gru"] = "cnn_gru"
+    num_mels: int = Field(64, ge=8, le=256, description="As preprocessing has it; training fills it in.")
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (32, 64), min_length=1, max_length=4, description="Of each convolution; each halves the bands."
+    )
+    subsampling: Literal[1, 2, 4] = Field(2, description="Features that one frame stands for.")
+    hidden: int = Field(128, ge=1, description="Of each direction.")
+    layers: int = Field(2, ge=1, le=6)
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class ConformerAudioEncoder(Config):
+    """Attention and convolution in turn (Gulati et al. 2020, Conformer), after convolutions that thin out time."""
+
+    kind: Literal["conformer"]
+    num_mels: int = Field(64, ge=8, le=256, description="As preprocessing has it; training fills it in.")
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (32, 64), min_length=1, max_length=4, description="Of each convolution; each halves the bands."
+    )
+    subsampling: Literal[1, 2, 4] = Field(2, description="Features that one frame stands for.")
+    hidden: int = Field(96, ge=2)
+    layers: int = Field(3, ge=1, le=24)
+    heads: int = Field(4, ge=1)
+    kernel: int = Field(15, ge=3, le=63, description="Frames that a convolution sees; odd.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd, so that a frame is its middle")
+        return self
+
+
+AudioEncoder = Annotated[
+    Annotated[ConvRecurrentAudioEncoder, Tag("cnn_gru")] | Annotated[ConformerAudioEncoder, Tag("conformer")],
+    Discriminator(
+        kind_or("cnn_gru"),
+        custom_error_type="audio_encoder",
+        custom_error_message="kind must be one of cnn_gru, conformer",
+    ),
+]
+"""An encoder of recordings by its `kind`, which is cnn_gru where none is named."""
