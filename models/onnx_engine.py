@@ -17,7 +17,7 @@ MAX_PIXELS_PER_RUN = 65_536
 
 
 class OnnxEngine:
-    """Runs `encode.<modality>` and `fuse`. A session may be used by several threads at once."""
+    """Runs `encode.<modality>`, `fuse` and `ctc`. A session may be used by several threads at once."""
 
     name = "onnx"
     device = "cpu"
@@ -40,6 +40,9 @@ class OnnxEngine:
             for name in config.network.modalities
         }
         self._fuse = _Session(checkpoint, "fuse", weights, num_threads)
+        self._ctc = None
+        if config.network.transcript is not None:
+            self._ctc = _Session(checkpoint, "ctc", weights, num_threads)
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
@@ -51,7 +54,10 @@ class OnnxEngine:
 
     def frames(self, batch: Batch) -> Frames:
         """See `Engine.frames`."""
-        raise NotImplementedError
+        if (session := self._ctc) is None:
+            raise ValueError("this network has no transcript")
+        found = within_memory(lambda: session.run(batch.inputs["audio"]))
+        return Frames(found["log_probs"], found["frames"].astype(np.int64))
 
     def _encode(self, batch: Batch) -> Encoded:
         found = {

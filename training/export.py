@@ -70,37 +70,72 @@ class _Lower(nn.Module):
         return self.encoder.lower(pixels)
 
 
-ENCODER_INPUTS = {"image": ("pixels",), "text": ("ids", "lengths")}
-"""Inputs of each encoder, in order: the names that its preprocessor gives its arrays."""
+class _Frames(nn.Module):
+    """Audio's features to log-probabilities of the tokens, and how many frames count."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        encoded = self.network.encoders["audio"](features, lengths)
+        return self.network.frames(encoded), encoded.valid_nT.sum(1)
+
+
+_Traced = tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]
+_Axes = dict[int, str]
+
+ENCODER_INPUTS: dict[str, dict[str, _Axes]] = {
+    "image": {"pixels": {0: "n"}},
+    "text": {"ids": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+    "audio": {"features": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+}
+"""Inputs of each encoder, in order, by the names that its preprocessor gives its arrays; and their free axes."""
+
+_TOKEN_AXES: dict[str, _Axes] = {"image": {0: "n"}, "text": {0: "n", 1: "length"}, "audio": {0: "n", 1: "frames"}}
 
 
 def export_network(network: Network, side_px: int) -> Exported:
-    """Export `encode.<modality>` and `fuse`, with all large tensors in one safetensors file.
+    """Export `encode.<modality>`, `fuse` and, with a transcript, `ctc`; all large tensors in one safetensors file.
 
     Args:
         network: in evaluation mode, on the CPU.
         side_px: side of the pixels that `encode.image` takes.
     """
-    samples = {
-        "image": (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),),
-        "text": (torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])),
-    }
     traced = with_fixed_side(network, side_px)
-    models: dict[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]] = {}
     encoded_names = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
+    models: dict[str, _Traced] = {}
     for name in network.modalities:
-        names = ENCODER_INPUTS[name]
-        axes = {"image": {"pixels": {0: "n"}}, "text": {"ids": {0: "n", 1: "length"}, "lengths": {0: "n"}}}[name]
-        axes = {**axes, **{output: {0: "n"} for output in encoded_names}}
-        if name == "text" and network.config.uses_tokens:
-            axes |= {output: {0: "n", 1: "length"} for output in ("tokens", "valid")}
-        model = _to_onnx(_Encode(traced, name), samples[name], names, encoded_names, axes)
-        models[f"encode.{name}"] = (model, names, encoded_names)
+        inputs, outputs = ENCODER_INPUTS[name], {"vector": {0: "n"}}
+        outputs |= {output: _TOKEN_AXES[name] for output in encoded_names[1:]}
+        models[f"encode.{name}"] = _traced(_Encode(traced, name), _sample(network, name, side_px), inputs, outputs)
     models["fuse"] = _fuse_graph(traced)
+    if network.transcript is not None:
+        outputs = {"log_probs": _TOKEN_AXES["audio"], "frames": {0: "n"}}
+        models["ctc"] = _traced(
+            _Frames(traced), _sample(network, "audio", side_px), ENCODER_INPUTS["audio"], outputs
+        )
     return _share_weights(network, models)
 
 
-def _fuse_graph(network: Network) -> tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]:
+def _sample(network: Network, modality: str, side_px: int) -> tuple[Tensor, ...]:
+    """Inputs to trace an encoder with."""
+    if modality == "image":
+        return (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),)
+    if modality == "text":
+        return torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])
+    assert network.config.audio is not None  # noqa: S101 - it is one of the network's modalities
+    return torch.zeros(2, 11, network.config.audio.num_mels), torch.tensor([11, 6])
+
+
+def _traced(
+    module: nn.Module, sample: tuple[Tensor, ...], inputs: Mapping[str, _Axes], outputs: Mapping[str, _Axes]
+) -> _Traced:
+    names, found = tuple(inputs), tuple(outputs)
+    return _to_onnx(module, sample, names, found, {**inputs, **outputs}), names, found
+
+
+def _fuse_graph(network: Network) -> _Traced:
     width, num_modalities = network.config.width, len(network.modalities)
     inputs = [torch.zeros(2, num_modalities, width), torch.ones(2, num_modalities, dtype=torch.bool)]
     names = ["vectors", "present"]
@@ -168,9 +203,7 @@ def _to_onnx(
     return model
 
 
-def _share_weights(
-    network: Network, models: Mapping[str, tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]]
-) -> Exported:
+def _share_weights(network: Network, models: Mapping[str, _Traced]) -> Exported:
     """Move the graphs' large constants into the weights file; those equal to a weight of the network use it."""
     tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in network.state_dict().items()}
     by_content = {_content_key(value): name for name, value in tensors.items()}

@@ -1,6 +1,6 @@
 """The whole network: encoders, fusion and heads, built from its config.
 
-# B batch, M modalities, D width, C classes, E embedding dimensions, n rows that have a modality"""
+# B batch, M modalities, D width, C classes, E embedding dimensions, n rows that have a modality, V tokens of transcripts"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.config import NetworkConfig
 from models.nets.encoders import Encoded
+from models.nets.encoders.audio import AudioEncoder, build_audio_encoder
 from models.nets.encoders.image import ImageEncoder
 from models.nets.encoders.text import TextEncoder, build_text_encoder
 from models.nets.fusion import Tokens, build_fusion
@@ -53,11 +54,13 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.modalities = config.modalities
-        encoders: dict[str, ImageEncoder | TextEncoder] = {}
+        encoders: dict[str, ImageEncoder | TextEncoder | AudioEncoder] = {}
         if config.image is not None:
             encoders["image"] = ImageEncoder(config.image, config.width)
         if config.text is not None:
             encoders["text"] = build_text_encoder(config.text, config.width)
+        if config.audio is not None:
+            encoders["audio"] = build_audio_encoder(config.audio, config.width)
         self.encoders = nn.ModuleDict(encoders)
         # One scale for all modalities, or the fusion would follow whichever encoder shouts loudest.
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.width) for name in self.modalities})
@@ -74,6 +77,9 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(config.fusion_dropout)
         self.heads, self.targets = build_heads(config)
         self.embedding = EmbeddingHead(config.width, config.embedding.dimensions)
+        self.transcript: nn.Linear | None = None
+        if config.transcript is not None:
+            self.transcript = nn.Linear(encoders["audio"].token_width, len(config.transcript.tokens))
 
     def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Encoded:
         """A modality's encoder inputs → a vector (n, D), and tokens (n, T, D) where the fusion looks at them."""
@@ -85,6 +91,14 @@ class Network(nn.Module):
         if not self.config.uses_tokens or encoded.tokens_nTW is None:
             return Encoded(vector_nD)
         return Encoded(vector_nD, self.token_layers[modality](encoded.tokens_nTW), encoded.valid_nT)
+
+    def frames(self, encoded: Encoded) -> Tensor:
+        """What the encoder of audio gave, before `normalise` → log-probabilities of the tokens, (n, T, V)."""
+        if self.transcript is None or encoded.tokens_nTW is None:
+            raise ValueError("this network has no transcript")
+        # In float32: at half precision, a sum over hundreds of tokens loses the small ones.
+        logits_nTV: Tensor = self.transcript(encoded.tokens_nTW)
+        return torch.log_softmax(logits_nTV.float(), dim=2)
 
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""

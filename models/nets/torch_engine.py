@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.allocation import Result, within_memory
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
-from models.engine import Encoded, Output
+from models.engine import Encoded, Frames, Output
 from models.errors import CheckpointError, EngineError
 from models.nets import precision as precisions
 from models.nets.compiled import CompiledImageEncoder
@@ -95,6 +95,18 @@ class TorchEngine:
                 "TorchEngine(precision='float32')."
             )
         return output
+
+    def frames(self, batch: Batch) -> Frames:
+        """See `Engine.frames`."""
+        return self._within_memory(lambda: self._frames(batch))
+
+    def _frames(self, batch: Batch) -> Frames:
+        transfer, stream = self._transfer, self._transfer.stream()
+        with self._forward_context(stream):
+            inputs = {name: transfer.upload(value) for name, value in batch.inputs["audio"].items()}
+            encoded = self._network.encoders["audio"](**inputs)
+            log_probs_nTV, valid_nT = transfer.download([self._network.frames(encoded), encoded.valid_nT.float()])
+        return Frames(log_probs_nTV, valid_nT.sum(1).astype(np.int64))
 
     def _encode(self, batch: Batch) -> DeviceEncoded:
         transfer, network, stream = self._transfer, self._network, self._transfer.stream()

@@ -5,12 +5,27 @@ An encoder has two halves. `lower` never changes in training, so its output can 
 # n rows that have the modality, T tokens, W width of a token, D width"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
+
+
+class Encoder(Protocol):
+    """What every encoder has, beside a `forward` of the arrays that its preprocessor makes.
+
+    token_width: W.
+    """
+
+    token_width: int
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """Parameters that come pretrained and that training may change."""
+
+    def fresh(self) -> list[nn.Parameter]:
+        """Parameters that start from nothing."""
 
 
 class Encoded(NamedTuple):
@@ -30,6 +45,17 @@ class Encoded(NamedTuple):
 def join_features(parts: Sequence[Tensor], like_n: Tensor) -> Tensor:
     """Features side by side; (n, 0) where there are none, and only there: a traced n would be of one batch."""
     return torch.cat(list(parts), dim=1) if parts else torch.zeros(like_n.shape[0], 0, device=like_n.device)
+
+
+def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
+    """(n, T) bool: true up to each row's length."""
+    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
+
+
+def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
+    """The mean over valid tokens, (n, H)."""
+    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
+    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)
 
 
 class Projection(nn.Sequential):
