@@ -19,7 +19,7 @@ AUDIO_REMEDY = "Send WAV, FLAC, OGG (Vorbis or Opus) or MP3."
 
 MIN_RATE_HZ = 1_000
 MAX_LEVEL = 8.0
-"""Of samples in floating point, whose full scale is 1; beyond, they are clipped: 18 dB are no recording any more."""
+"""Of samples in floating point, whose full scale is 1; beyond, they are clipped."""
 
 _MAGIC = re.compile(rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]", re.DOTALL)
 _BLOCK_FRAMES = 65_536
@@ -40,7 +40,7 @@ class AudioLimits:
 
 
 class _Memory(io.BytesIO):
-    """A file in memory that can be sought beyond its ends: what raises within libsndfile's callbacks is printed."""
+    """A file in memory that can be sought beyond its ends: what raises within a callback would be printed."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         start = {0: 0, 1: self.tell(), 2: len(self.getbuffer())}.get(whence, 0)
@@ -83,7 +83,7 @@ def decode_audio(data: bytes, *, rate_hz: int, limits: AudioLimits | None = None
             _check_header(file, limits, field)
             samples_S, own_rate_hz = _read(file, limits, field), file.samplerate
     except soundfile.LibsndfileError:  # its words are of files and pipes
-        raise InputError(field, f"this recording cannot be decoded: broken, or cut short. {AUDIO_REMEDY}") from None
+        raise InputError(field, f"cannot be decoded: broken, or cut short. {AUDIO_REMEDY}") from None
     if not np.isfinite(samples_S).all():
         raise InputError(field, "has samples that are no numbers (NaN or infinity). Save the recording anew.")
     samples_S = np.clip(samples_S, -MAX_LEVEL, MAX_LEVEL)
@@ -94,7 +94,8 @@ def _check_header(file: Any, limits: AudioLimits, field: str) -> None:
     if not MIN_RATE_HZ <= file.samplerate <= limits.max_rate_hz:
         raise TooLargeError(
             field,
-            f"{file.samplerate:,} samples a second; it must be {MIN_RATE_HZ:,} to {limits.max_rate_hz:,}. Resample it.",
+            f"{file.samplerate:,} samples a second; the limits are {MIN_RATE_HZ:,} and {limits.max_rate_hz:,}. "
+            "Resample it.",
         )
     if file.channels > limits.max_channels:
         raise TooLargeError(

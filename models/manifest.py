@@ -32,7 +32,12 @@ class Columns(Config):
         (), description="Texts; several columns, or a list in a cell, are several captions."
     )
     audio: str | None = Field(None, description="Path of a recording, relative to the manifest.")
-    transcript: str | None = Field(None, description="What is said in the recording, for a head that reads it off.")
+    transcript: str | None = Field(
+        None, description="What is said in the recording, for a head that reads it off."
+    )
+    speaker: str | None = Field(
+        None, description="Who speaks. Recordings of one are joined, where transcripts are learnt."
+    )
     labels: tuple[str, ...] = Field((), description="One classification head each.")
     multi_labels: tuple[str, ...] = Field(
         (),
@@ -79,6 +84,7 @@ class Record:
     texts: tuple[str, ...] = ()
     audio: Path | None = None
     transcript: str | None = None
+    speaker: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -111,7 +117,7 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
     known = set().union(*(row.keys() for _, row in rows))
     single = [
         name
-        for name in (columns.id, columns.image, columns.audio, columns.transcript, columns.split)
+        for name in (columns.id, columns.image, columns.audio, columns.transcript, columns.speaker, columns.split)
         if name is not None
     ]
     wanted = {*single, *columns.text, *columns.heads, *columns.group, *columns.metadata}
@@ -167,7 +173,8 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
         value = cell(name)
         return None if value is None else folder / str(value)
 
-    split, identity, transcript = (cell(name) for name in (columns.split, columns.id, columns.transcript))
+    split, identity = cell(columns.split), cell(columns.id)
+    transcript, speaker = cell(columns.transcript), cell(columns.speaker)
     texts = [part for name in columns.text for part in _as_list(cell(name))]
     cells = {name: value for name in columns.heads if (value := cell(name)) is not None}
     return Record(
@@ -177,6 +184,7 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
         texts=tuple(str(part) for part in texts if str(part).strip()),
         audio=file(columns.audio),
         transcript=None if transcript is None else str(transcript),
+        speaker=None if speaker is None else str(speaker),
         labels={name: str(cells[name]) for name in columns.labels if name in cells},
         label_sets={
             name: _label_set(cells[name], columns.missing) for name in columns.multi_labels if name in cells

@@ -119,7 +119,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _class_folders(path: Path) -> Iterator[tuple[int, Row]]:
     """ImageNet's layout: `<class>/<file>`, or `<split>/<class>/<file>`. Columns: image or audio, label, split."""
-    kinds = {ending: "image" for ending in IMAGE_ENDINGS} | {ending: "audio" for ending in AUDIO_ENDINGS}
+    kinds = dict.fromkeys(IMAGE_ENDINGS, "image") | dict.fromkeys(AUDIO_ENDINGS, "audio")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in kinds)
     for number, file in enumerate(files, start=1):
         parts = file.relative_to(path).parts

@@ -36,7 +36,9 @@ class Augmentation(Config):
         (5.0, 35.0), description="By how much the recording is louder than the noise, in dB: from, to."
     )
     audio_gain_db: float = Field(12.0, ge=0, le=40, description="Louder or softer by so much, at most.")
-    audio_shift_ms: float = Field(150.0, ge=0, description="Silence before and after, of at most this length each.")
+    audio_shift_ms: float = Field(
+        150.0, ge=0, description="Silence before and after, of at most this length each."
+    )
     audio_time_mask: float = Field(
         0.15, ge=0, le=0.5, description="Share of the features' time that two masks blank together, at most."
     )
@@ -45,8 +47,8 @@ class Augmentation(Config):
         0.5,
         ge=0,
         le=1,
-        description="Chance that a recording goes on with others of its group, where a transcript is learnt. Labels "
-        "are not: they hold of one.",
+        description="Chance that a recording goes on with others of its speaker, where a transcript is learnt. Its "
+        "labels are not then: they hold of one.",
     )
     audio_join_most: int = Field(6, ge=2, le=20, description="Recordings that are joined, at most.")
     audio_pause_ms: tuple[float, float] = Field((50.0, 500.0), description="Between joined ones: from, to.")

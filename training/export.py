@@ -107,7 +107,7 @@ def export_network(network: Network, side_px: int) -> Exported:
     models: dict[str, _Traced] = {}
     for name in network.modalities:
         inputs, outputs = ENCODER_INPUTS[name], {"vector": {0: "n"}}
-        outputs |= {output: _TOKEN_AXES[name] for output in encoded_names[1:]}
+        outputs |= dict.fromkeys(encoded_names[1:], _TOKEN_AXES[name])
         models[f"encode.{name}"] = _traced(_Encode(traced, name), _sample(network, name, side_px), inputs, outputs)
     models["fuse"] = _fuse_graph(traced)
     if network.transcript is not None:

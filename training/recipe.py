@@ -11,7 +11,6 @@ from models.errors import ConfigError
 from models.manifest import Columns
 from training.augmentation import Augmentation
 
-
 RESERVED = ("retrieval", "transcript")
 """Names of figures that are of no head."""
 
@@ -183,18 +182,12 @@ class Recipe(Config):
                 raise ValueError(f"{name}: data.columns, preprocessing and network must all have it, or none")
             if getattr(self.stages, name) is not None and not column:
                 raise ValueError(f"stages.{name} has no data.columns.{name} to train on")
-        transcript = self.data.columns.transcript
-        if (transcript is None) != (self.network.transcript is None):
-            raise ValueError("transcript: data.columns and network must both have it, or neither")
-        if transcript and not (self.stages.audio or self.stages.joint):
-            raise ValueError("network.transcript is trained in stages.audio and stages.joint, and there is neither")
         if self.word_vectors and (self.network.text is None or not hasattr(self.network.text, "embedding")):
             raise ValueError(
                 "word_vectors: network.text has no embeddings that they could fill; use gru, lstm, rnn or cnn"
             )
-        for name in RESERVED:
-            if name in self.data.columns.heads:
-                raise ValueError(f"data.columns: a head named {name!r} is what other figures are called; rename it")
+        for name in set(RESERVED) & set(self.data.columns.heads):
+            raise ValueError(f"data.columns: a head named {name!r} is what other figures are called; rename it")
         for head in self.objective.heads:
             if head not in self.data.columns.heads:
                 raise ValueError(
@@ -203,6 +196,15 @@ class Recipe(Config):
         for head in self.network.targets:
             if head not in self.data.columns.targets:
                 raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
+        return self
+
+    @model_validator(mode="after")
+    def _transcripts_are_learnt(self) -> Self:
+        transcript = self.data.columns.transcript
+        if (transcript is None) != (self.network.transcript is None):
+            raise ValueError("transcript: data.columns and network must both have it, or neither")
+        if transcript and not (self.stages.audio or self.stages.joint):
+            raise ValueError("network.transcript: nothing trains it. Add stages.audio or stages.joint")
         return self
 
 

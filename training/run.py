@@ -60,7 +60,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
         ManifestError: with every fault that training would meet.
         ConfigError: an encoder that is to be trained alone, and nothing that it could learn.
     """
-    alone = [name for name in ("image", "text") if getattr(recipe.stages, name) is not None]
+    # A recording's encoder may learn from transcripts.
+    alone = [name for name in recipe.stages.alone if name != "audio" or not recipe.network.transcript]
     if alone and not recipe.data.columns.heads:
         raise ConfigError(
             f"stages.{alone[0]} trains an encoder alone, with labels or targets, and data.columns names none. "

@@ -1,6 +1,7 @@
 """The whole network: encoders, fusion and heads, built from its config.
 
-# B batch, M modalities, D width, C classes, E embedding dimensions, n rows that have a modality, V tokens of transcripts"""
+# B batch, M modalities, D width, C classes, E embedding dimensions, n rows that have a modality,
+# V tokens of transcripts"""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -35,7 +35,7 @@ def join(parts: Sequence[Floats], config: Augmentation, rate_hz: int, rng: np.ra
 
 
 def augment_features(features_TF: Floats, config: Augmentation, rng: np.random.Generator) -> Floats:
-    """Bands moved as by another throat (Jaitly and Hinton 2013, VTLP), then masked (Park et al. 2019, SpecAugment)."""
+    """Bands as of another throat (Jaitly and Hinton 2013, VTLP), some masked (Park et al. 2019, SpecAugment)."""
     features_TF = _warped(features_TF, 1 + config.audio_warp * rng.uniform(-1, 1))
     for axis, share in ((0, config.audio_time_mask), (1, config.audio_band_mask)):
         size = features_TF.shape[axis]
@@ -65,7 +65,8 @@ def _noise(samples_S: Floats, db: float, rng: np.random.Generator) -> Floats:
     power, own = np.mean(samples_S**2), np.mean(white_S**2)
     if not own:
         return np.zeros_like(samples_S)
-    return (white_S * np.sqrt(power / own) * 10 ** (-db / 20)).astype(np.float32)
+    noise_S: Floats = (white_S * np.sqrt(power / own) * 10 ** (-db / 20)).astype(np.float32)
+    return noise_S
 
 
 def _warped(features_TF: Floats, factor: float) -> Floats:
@@ -75,4 +76,5 @@ def _warped(features_TF: Floats, factor: float) -> Floats:
     low_F = places_F.astype(int)
     high_F = np.minimum(low_F + 1, num_bands - 1)
     share_F = (places_F - low_F).astype(np.float32)
-    return features_TF[:, low_F] * (1 - share_F) + features_TF[:, high_F] * share_F
+    warped_TF: Floats = features_TF[:, low_F] * (1 - share_F) + features_TF[:, high_F] * share_F
+    return warped_TF

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.config import AudioPreprocessing
+from models.config import WORD_START, AudioPreprocessing
 from models.decode_audio import decode_audio
 from models.nets.encoders.audio import AudioFeatures
 from models.preprocess.audio import AudioPreprocessor
@@ -59,44 +59,47 @@ class Recordings:
         self._pairs = pairs
         self._config = config
         self._preprocessor = AudioPreprocessor(config)
-        self._tokens: list[list[int] | None] = [
-            encode_transcript(record.transcript, tokens) if tokens and record.transcript is not None else None
-            for record in pairs.records
-        ]
-        self._others: dict[tuple[str, ...], list[int]] = {}
-        for row in pairs.rows("train"):
-            if pairs.recording_of_N[row] >= 0 and self._tokens[row] is not None:
-                self._others.setdefault(pairs.records[row].groups, []).append(int(row))
-        self._between = encode_transcript("a b", ("", "a", "b", WORD_START))[1:-1] if WORD_START in tokens else []
-        if self._between:
-            self._between = [tokens.index(WORD_START)]
+        # Of training rows: others are only read, and may say what no token spells.
+        self._tokens: dict[int, list[int]] = {
+            int(row): encode_transcript(text, tokens)
+            for row in pairs.rows("train")
+            if tokens and (text := pairs.records[row].transcript) is not None
+        }
+        self._others: dict[str | None, list[int]] = {}
+        for row in self._tokens:
+            if pairs.recording_of_N[row] >= 0:
+                self._others.setdefault(pairs.records[row].speaker, []).append(row)
+        self._between = [tokens.index(WORD_START)] if WORD_START in tokens else []
 
     def plain(self, rows: Rows) -> AudioInputs:
         """Nothing random."""
         features = [self._features(self._samples(row)) for row in rows]
-        return self._inputs(features, [self._tokens[row] for row in rows], [True] * len(rows))
+        return self._inputs(features, [self._tokens.get(int(row)) for row in rows], [True] * len(rows))
 
-    def augmented(self, rows: Rows, config: Augmentation, rng: np.random.Generator, *, joined: bool) -> AudioInputs:
-        """Each changed at random; if `joined`, some go on with others of their group, up to a number of them."""
+    def augmented(
+        self, rows: Rows, config: Augmentation, rng: np.random.Generator, *, joined: bool
+    ) -> AudioInputs:
+        """Each changed at random; if `joined`, some go on with others of their speaker."""
         features, tokens, alone = [], [], []
         for row in rows:
             chain = self._chain(int(row), config, rng) if joined else [int(row)]
             parts = [self._samples(one) for one in chain]
-            samples_S = augment_samples(join(parts, config, self._config.rate_hz, rng), config, self._config.rate_hz, rng)
+            rate_hz = self._config.rate_hz
+            samples_S = augment_samples(join(parts, config, rate_hz, rng), config, rate_hz, rng)
             features.append(augment_features(self._features(samples_S), config, rng))
             tokens.append(self._said(chain))
             alone.append(len(chain) == 1)
         return self._inputs(features, tokens, alone)
 
     def _chain(self, row: int, config: Augmentation, rng: np.random.Generator) -> list[int]:
-        others = self._others.get(self._pairs.records[row].groups, [])
-        if self._tokens[row] is None or not others or rng.random() >= config.audio_join:
+        others = self._others.get(self._pairs.records[row].speaker, [])
+        if row not in self._tokens or not others or rng.random() >= config.audio_join:
             return [row]
         count = int(rng.integers(1, config.audio_join_most))
         return [row, *(others[place] for place in rng.integers(0, len(others), count))]
 
     def _said(self, chain: Sequence[int]) -> list[int] | None:
-        found = [tokens for row in chain if (tokens := self._tokens[row]) is not None]
+        found = [self._tokens[row] for row in chain if row in self._tokens]
         if not found:
             return None
         said = list(found[0])

@@ -1,7 +1,7 @@
 """Log-mel features to a vector, and to a token for each frame. One class for each kind of encoder in the config.
 
-What lies behind a recording's end is blanked before every layer that looks sideways, so that its company in a batch
-changes nothing.
+What lies behind a recording's end is blanked before every layer that looks sideways, so that its company in a
+batch changes nothing.
 
 # n recordings, T features and then frames, F bands, C channels, W width of a frame, H hidden, D width"""
 
@@ -43,13 +43,13 @@ class AudioEncoder(nn.Module):
         """Run all of it: nothing of it is frozen."""
         stem_nTW, lengths_n = self.stem(features)
         valid_nT = valid_tokens(stem_nTW[:, :, 0], lengths_n)
-        frames_nTW = self.read(stem_nTW, lengths_n, valid_nT)
+        frames_nTW = self.read(stem_nTW, valid_nT)
         # The least of what float16 holds; a recording has one frame at least.
         most_nW = frames_nTW.masked_fill(~valid_nT[:, :, None], -6e4).amax(1)
         pooled = [masked_mean(frames_nTW, valid_nT), most_nW, masked_mean(stem_nTW, valid_nT)]
         return Encoded(self.project(torch.cat(pooled, dim=1)), frames_nTW, valid_nT)
 
-    def read(self, stem_nTW: Tensor, lengths_n: Tensor, valid_nT: Tensor) -> Tensor:
+    def read(self, stem_nTW: Tensor, valid_nT: Tensor) -> Tensor:
         """Frames in the light of one another, (n, T, W)."""
         raise NotImplementedError
 
@@ -116,9 +116,10 @@ class ConvRecurrentAudioEncoder(AudioEncoder):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def read(self, stem_nTW: Tensor, lengths_n: Tensor, valid_nT: Tensor) -> Tensor:
+    def read(self, stem_nTW: Tensor, valid_nT: Tensor) -> Tensor:
         """See the interface. Lengths go into the recurrence itself, as they do for texts."""
-        packed = pack_padded_sequence(stem_nTW, lengths_n.cpu(), batch_first=True, enforce_sorted=False)
+        lengths_n = valid_nT.sum(1).cpu()
+        packed = pack_padded_sequence(stem_nTW, lengths_n, batch_first=True, enforce_sorted=False)
         states_nTW, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=stem_nTW.shape[1])
         dropped_nTW: Tensor = self.dropout(states_nTW)
         return dropped_nTW
@@ -135,9 +136,9 @@ class ConformerAudioEncoder(AudioEncoder):
             for _ in range(config.layers)
         )
 
-    def read(self, stem_nTW: Tensor, lengths_n: Tensor, valid_nT: Tensor) -> Tensor:
+    def read(self, stem_nTW: Tensor, valid_nT: Tensor) -> Tensor:
         """See the interface."""
-        states_nTW = stem_nTW + self.position(stem_nTW, valid_nT)
+        states_nTW: Tensor = stem_nTW + self.position(stem_nTW, valid_nT)
         for block in self.blocks:
             states_nTW = block(states_nTW, valid_nT)
         return states_nTW
