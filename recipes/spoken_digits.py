@@ -1,7 +1,8 @@
 """Write the manifest of the Free Spoken Digit Dataset: `python recipes/spoken_digits.py RECORDINGS OUT.csv`.
 
-A file's name is `<digit>_<speaker>_<index>.wav`. With `--test SPEAKER`, all that this speaker says is the test split;
-of the others, the recordings of index 0 to 4 are for validation, which says how well known voices are understood."""
+A file's name is `<digit>_<speaker>_<index>.wav`. With `--test SPEAKER`, all that this speaker says is the test
+split; of the others, the recordings of index 0 to 4 are for validation: it says how well known voices are
+understood."""
 
 import argparse
 import csv

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.body import ImageParser, parse_json
+from app.body import IMAGE, FileParser, parse_json
 from app.errors import MalformedError, status_of
 from app.fields import File, RawFields
 from app.form import FormParser
@@ -113,7 +113,7 @@ def parse_form(
 
 
 def parse_image(body: bytes, query: str) -> RawFields:
-    parser = ImageParser(query, SETTINGS.spool_bytes)
+    parser = FileParser(IMAGE, query, SETTINGS.spool_bytes)
     parser.write(body)
     return parser.fields()
 
