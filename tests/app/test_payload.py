@@ -27,12 +27,12 @@ def predict_json(value: object) -> object:
 @pytest.mark.parametrize(
     ("fields", "field", "says"),
     [
-        ({}, "image or text", "at least one"),
-        ({"text": "", "image": None}, "image or text", "at least one"),
+        ({}, "image or text or audio", "at least one"),
+        ({"text": "", "image": None}, "image or text or audio", "at least one"),
         ({"text": 5}, "text", "must be a string, not a number"),
         ({"txet": "red"}, "txet", "Did you mean 'text'?"),
         ({"text": "red", "explain": True}, "explain", "unknown field"),
-        ({"audio": "AAAA"}, "audio", "unknown field"),
+        ({"sensors": "AAAA"}, "sensors", "unknown field"),
         ({"image": {"url": "http://x"}}, "image", "URL is switched off"),
         ({"image": {"url": 5, "more": 1}}, "image", "URL is switched off"),
         ({"image": {"path": "x"}}, "image", "base64"),
