@@ -5,7 +5,7 @@ An encoder has two halves. `lower` never changes in training, so its output can 
 # n rows that have the modality, T tokens, W width of a token, D width"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,25 @@ class Encoded(NamedTuple):
     vector_nD: Tensor
     tokens_nTW: Tensor | None = None
     valid_nT: Tensor | None = None
+
+
+class Encoder(nn.Module):
+    """What every modality's encoder is, to the network and to training."""
+
+    token_width: int
+    """W: width of a token, before `Network.normalise`."""
+
+    def upper(self, lower: Any) -> Encoded:
+        """Run the trainable part on what its own `lower` gives."""
+        raise NotImplementedError
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """Parameters that come pretrained and that training may change."""
+        return []
+
+    def fresh(self) -> list[nn.Parameter]:
+        """Parameters that start from nothing."""
+        return list(self.parameters())
 
 
 def join_features(parts: Sequence[Tensor], like_n: Tensor) -> Tensor:
@@ -48,3 +67,14 @@ class Projection(nn.Sequential):
             nn.Dropout(dropout),
             nn.Linear(hidden, width),
         )
+
+
+def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
+    """(n, T) bool: true up to each row's length."""
+    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
+
+
+def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
+    """The mean over valid tokens, (n, H)."""
+    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
+    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)

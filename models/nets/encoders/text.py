@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models import config as configs
-from models.nets.encoders import OUTLIER, Encoded, Projection, join_features
+from models.nets.encoders import OUTLIER, Encoded, Encoder, Projection, join_features, masked_mean, valid_tokens
 
 _BERT_EPSILON = 1e-12
 
@@ -29,13 +29,11 @@ class TextLower(NamedTuple):
     pooled_nP: Tensor
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Encoder):
     """The interface, and what all kinds share."""
 
     frozen_layers = 0
     """Leading layers that never change; 0 means that `lower` does nothing."""
-
-    token_width: int
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """(n, T) int64 ids padded on the right, (n,) int64 lengths → a vector, and a token for each subword."""
@@ -44,18 +42,6 @@ class TextEncoder(nn.Module):
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Run the frozen part."""
         return TextLower(ids, lengths, join_features((), ids))
-
-    def upper(self, lower: TextLower) -> Encoded:
-        """Run the trainable part."""
-        raise NotImplementedError
-
-    def pretrained(self) -> list[nn.Parameter]:
-        """Parameters that come pretrained and that training may change."""
-        return []
-
-    def fresh(self) -> list[nn.Parameter]:
-        """Parameters that start from nothing."""
-        return list(self.parameters())
 
 
 class RecurrentTextEncoder(TextEncoder):
@@ -250,17 +236,6 @@ class TransformerLayer(nn.Module):
         """(n, T, H) → (n, heads, T, H / heads)."""
         count, length, hidden = part_nTH.shape
         return part_nTH.view(count, length, self.num_heads, hidden // self.num_heads).transpose(1, 2)
-
-
-def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
-    """(n, T) bool: true up to each row's length."""
-    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
-
-
-def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
-    """The mean over valid tokens, (n, H)."""
-    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
-    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)
 
 
 def build_text_encoder(config: configs.TextEncoder, width: int) -> TextEncoder:
