@@ -98,7 +98,7 @@ class Network(nn.Module):
         return Encoded(vector_nD, self.token_layers[modality](encoded.tokens_nTW), encoded.valid_nT)
 
     def frames(self, encoded: Encoded) -> Tensor:
-        """What the audio encoder gave, before `normalise` → log-probabilities of tokens (n, T, V), float32.
+        """What the audio encoder gave, before `normalise` → log-probabilities of tokens (n, T, V).
 
         Those of frames in the padding mean nothing.
 
@@ -107,8 +107,7 @@ class Network(nn.Module):
         """
         if self.transcript is None or encoded.tokens_nTW is None:
             raise ValueError("frames need a network with a transcript, and an encoder's tokens")
-        # In float32 under autocast too: a softmax over frames that are 99 % blank leaves half precision nothing.
-        return self.transcript(encoded.tokens_nTW).log_softmax(2, dtype=torch.float32)  # type: ignore[no-any-return]
+        return self.transcript(encoded.tokens_nTW).log_softmax(2)  # type: ignore[no-any-return]
 
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
