@@ -28,7 +28,8 @@ WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.json"
 GALLERY = "gallery"
 GRAPH_TENSORS = "graph/"
-"""Prefix of tensors in the weights file that only the ONNX graphs use (reordered copies, e.g. of a GRU)."""
+"""Prefix of tensors in the weights file that only the ONNX graphs use: constants that the network computes, and in
+checkpoints from before audio, reordered copies of weights."""
 
 
 class Graph(Config):

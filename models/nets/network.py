@@ -107,7 +107,9 @@ class Network(nn.Module):
         """
         if self.transcript is None or encoded.tokens_nTW is None:
             raise ValueError("frames need a network with a transcript, and an encoder's tokens")
-        return self.transcript(encoded.tokens_nTW).log_softmax(2)  # type: ignore[no-any-return]
+        logits_nTV: Tensor = self.transcript(encoded.tokens_nTW)
+        # Under autocast too: half precision holds no small probability beside a blank's.
+        return logits_nTV.float().log_softmax(2)
 
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""
