@@ -39,6 +39,7 @@ class ConformerAudioEncoder(Config):
     layers: int = Field(3, ge=1, le=24)
     heads: int = Field(4, ge=1)
     kernel: int = Field(15, ge=3, le=63, description="Frames that a convolution sees; odd.")
+    reach: int = Field(128, ge=1, le=4096, description="Frames before and after it that a frame attends to.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")

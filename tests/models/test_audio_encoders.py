@@ -10,7 +10,7 @@ from models.config import NetworkConfig
 from models.errors import ConfigError
 from models.nets.encoders import Encoded
 from models.nets.encoders.audio import AudioEncoder, AudioFeatures, build_audio_encoder
-from models.nets.encoders.conformer import Attention, Rotation, turned
+from models.nets.encoders.conformer import Attention, Rotation, band, turned
 
 NAN = float("nan")
 NUM_MELS = 10
@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
 KINDS |= {
     "gru, every feature": {**KINDS["gru"], "subsampling": 1},
     "gru, one in four": {**KINDS["gru"], "subsampling": 4},
+    "conformer, of little reach": {**KINDS["conformer"], "reach": 3},
     "conformer, one in four": {**KINDS["conformer"], "subsampling": 4},
 }
 LENGTHS = (23, 1, 8)
@@ -139,18 +140,23 @@ def test_a_turned_product_depends_on_how_far_apart_two_frames_are() -> None:
     torch.testing.assert_close(products, (places[:, None] - places).cos())
 
 
-def test_attention_without_a_turn_is_the_formula() -> None:
+@pytest.mark.parametrize("reach", [1, 2, 3, 7, 100])
+def test_a_frame_attends_to_those_within_reach_of_its_own_recording(reach: int) -> None:
     torch.manual_seed(0)
     attention = Attention(4, 1, 0.0).eval()
-    frames, valid = torch.randn(1, 3, 4), torch.tensor([[True, True, False]])
+    frames, length = torch.randn(1, 9, 4), 7
+    valid = torch.arange(9)[None] < length
     still = Rotation(4)(valid)
     still = still._replace(cosine_td=torch.ones_like(still.cosine_td), sine_td=torch.zeros_like(still.sine_td))
     with torch.inference_mode():
-        found = attention(frames, valid, still)[0, :2]
-        normal = attention.norm(frames[0, :2])
+        found = attention(frames, still, band(valid, reach))
+        normal = attention.norm(frames[0, :length])
         scores = attention.query(normal) @ attention.key(normal).T / 2  # sqrt(4)
+        places = torch.arange(length)
+        scores = scores.masked_fill((places - places[:, None]).abs() > reach, float("-inf"))
         expected = attention.out(scores.softmax(1) @ attention.value(normal))
-    torch.testing.assert_close(found, expected)
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found[0, :length], expected)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "heads": 2,
     },
 }
+KINDS["conformer, of little reach"] = {**KINDS["conformer"], "reach": 3}
 KINDS["gru, one in four"] = {**KINDS["gru"], "subsampling": 4}
 LENGTHS = (13, 1, 30, 2)
 

@@ -1,9 +1,10 @@
 """A conformer's layer (Gulati et al. 2020, section 2): half a feed-forward, attention, convolution, half.
 
-Two things differ from the paper. Positions are rotations (Su et al. 2021, RoFormer, section 3.2), which any length
-has; and where the paper normalises over the batch, this normalises over a frame's channels.
+Three things differ from the paper. Positions are rotations (Su et al. 2021, RoFormer, section 3.2), which any
+length has. A frame looks at those within `reach` alone, or memory would grow with the square of the length, to
+0.8 GB for a minute. And where the paper normalises over the batch, this normalises over a frame's channels.
 
-# n rows, t frames, W width of a frame, h heads, d = W / h"""
+# n rows, t frames, W width of a frame, h heads, d = W / h, b blocks of q frames, k = 3 q"""
 
 from typing import NamedTuple
 
@@ -48,10 +49,10 @@ class ConformerLayer(nn.Module):
         self.convolution = Convolution(width, kernel, dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, frames_ntW: Tensor, valid_nt: Tensor, turn: Turn) -> Tensor:
-        """(n, t, W), which of them are a recording's own, and the angles of their places → (n, t, W)."""
+    def forward(self, frames_ntW: Tensor, valid_nt: Tensor, turn: Turn, seen_nbqk: Tensor) -> Tensor:
+        """(n, t, W), which of them are a recording's own, their angles, and their `band` → (n, t, W)."""
         frames_ntW = frames_ntW + 0.5 * self.before(frames_ntW)
-        frames_ntW = frames_ntW + self.attention(frames_ntW, valid_nt, turn)
+        frames_ntW = frames_ntW + self.attention(frames_ntW, turn, seen_nbqk)
         frames_ntW = frames_ntW + self.convolution(frames_ntW, valid_nt)
         result_ntW: Tensor = self.norm(frames_ntW + 0.5 * self.after(frames_ntW))
         return result_ntW
@@ -72,7 +73,7 @@ class FeedForward(nn.Sequential):
 
 
 class Attention(nn.Module):
-    """Every frame looks at all frames of its recording, by what they are and by how far away they are."""
+    """Every frame looks at those of its recording that are near, by what they are and by how far away they are."""
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -81,14 +82,18 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, frames_ntW: Tensor, valid_nt: Tensor, turn: Turn) -> Tensor:
-        """(n, t, W) → (n, t, W); what is in the padding is not looked at."""
+    def forward(self, frames_ntW: Tensor, turn: Turn, seen_nbqk: Tensor) -> Tensor:
+        """(n, t, W), their angles, and their `band` → (n, t, W)."""
         normal_ntW = self.norm(frames_ntW)
         query, key, value = (self._split(layer(normal_ntW)) for layer in (self.query, self.key, self.value))
-        heard_nhtd = functional.scaled_dot_product_attention(
-            turned(query, turn), turned(key, turn), value, attn_mask=valid_nt[:, None, None]
+        size = seen_nbqk.shape[2]
+        query_nhbqd = in_blocks(turned(query, turn), size)[:, :, 1:-1]
+        key_nhbkd, value_nhbkd = (with_neighbours(in_blocks(part, size)) for part in (turned(key, turn), value))
+        heard = functional.scaled_dot_product_attention(
+            query_nhbqd, key_nhbkd, value_nhbkd, attn_mask=seen_nbqk[:, None]
         )
-        result_ntW: Tensor = self.dropout(self.out(heard_nhtd.transpose(1, 2).flatten(2)))
+        heard_nthd = heard.flatten(2, 3)[:, :, : frames_ntW.shape[1]].transpose(1, 2)
+        result_ntW: Tensor = self.dropout(self.out(heard_nthd.flatten(2)))
         return result_ntW
 
     def _split(self, part_ntW: Tensor) -> Tensor:
@@ -121,3 +126,30 @@ def turned(part_nhtd: Tensor, turn: Turn) -> Tensor:
     cosine, sine = turn
     whole_nhtd = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=3)
     return whole_nhtd.to(part_nhtd.dtype)
+
+
+def band(valid_nt: Tensor, reach: int) -> Tensor:
+    """Which frames each looks at: its own recording's, at most `reach` away; (n, b, q, k), in blocks.
+
+    A frame always looks at itself, or one in the padding would look at nothing, and a softmax of nothing is NaN.
+    """
+    # The length of a slice: a minimum would be a constant of the exported graph.
+    size = valid_nt[:, :reach].shape[1]
+    valid_nbk = with_neighbours(in_blocks(valid_nt[:, None, :, None], size))[:, 0, :, :, 0]
+    places_k = torch.arange(3 * size, device=valid_nt.device) - size
+    apart_qk = (places_k - places_k[size : 2 * size, None]).abs()
+    return (valid_nbk[:, :, None] & (apart_qk <= reach)) | (apart_qk == 0)
+
+
+def in_blocks(part_nhtd: Tensor, size: int) -> Tensor:
+    """Blocks of `size` frames, (n, h, 1 + b + 1, q, d): the last is filled up, and at each end is a blank one."""
+    count, heads, length, width = part_nhtd.shape
+    num_blocks = (length + size - 1) // size
+    blank = torch.zeros_like(part_nhtd[:, :, :size])
+    filled = torch.cat([blank, part_nhtd, blank, blank], dim=2)[:, :, : (num_blocks + 2) * size]
+    return filled.reshape(count, heads, num_blocks + 2, size, width)
+
+
+def with_neighbours(blocks: Tensor) -> Tensor:
+    """(n, h, b + 2, q, d) → each block but the ends between the two beside it, (n, h, b, k, d)."""
+    return torch.cat([blocks[:, :, :-2], blocks[:, :, 1:-1], blocks[:, :, 2:]], dim=3)
