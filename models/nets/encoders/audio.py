@@ -127,8 +127,7 @@ class Stem(nn.Module):
 
     def forward(self, features_nTF: Tensor, lengths_n: Tensor) -> tuple[Tensor, Tensor]:
         """(n, T, F), (n,) → frames (n, t, W), zeros in the padding, and (n,) ceil(length / subsampling)."""
-        # Silence is -1. Moved to 0 it is what a convolution takes to stand beyond the end, too.
-        current_nCTF = blanked(features_nTF[:, None] + 1, lengths_n)
+        current_nCTF = blanked(features_nTF[:, None], lengths_n)
         for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if place < self.halvings:
                 lengths_n = torch.div(lengths_n + 1, 2, rounding_mode="floor")
