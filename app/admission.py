@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.telemetry import Trace
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
-_WORK = ("/predict", "/predict/batch", "/embed", "/search", "/classify", "/items:batch")
+_WORK = ("/predict", "/predict/batch", "/embed", "/search", "/classify", "/transcribe", "/items:batch")
 """What the paths end with whose requests go into the pipe."""
 
 

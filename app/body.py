@@ -13,12 +13,15 @@ from starlette.requests import Request
 from app.errors import MalformedError, SlowBodyError
 from app.fields import MAX_FIELDS, File, RawFields, object_fields, single
 from app.form import FormParser
+from app.media import MEDIA, modality_of
 from app.upload import Upload
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-IMAGE = "image/*"
+IMAGE = MEDIA["image"].media_type
+AUDIO = MEDIA["audio"].media_type
+BARE = (IMAGE, AUDIO)
 
 T = TypeVar("T")
 
@@ -41,7 +44,7 @@ async def read_body(
     Args:
         request: with the body not yet read.
         check: what to make of the fields.
-        accepts: of JSON, FORM and IMAGE, the media types that this path takes.
+        accepts: of JSON, FORM and BARE, the media types that this path takes.
         max_bytes: limit on the body, kept while it streams in.
         spool_bytes: of each file in the body, how much stays in memory.
         max_json_values: limit on what a JSON body is made of, in commas and brackets.
@@ -59,7 +62,7 @@ async def read_body(
     content_type = request.headers.get("content-type", "")
     kind = _kind(content_type, request.headers.get("content-encoding", ""), accepts)
     query = request.url.query
-    if query and kind != IMAGE:
+    if query and kind not in BARE:
         raise InputError(_names(query), "given in the query. With this media type, fields belong in the body.")
     parser: _Parser
     if kind == JSON:
@@ -67,7 +70,7 @@ async def read_body(
     elif kind == FORM:
         parser = FormParser(content_type, spool_bytes)
     else:
-        parser = ImageParser(query, spool_bytes)
+        parser = FileParser(kind, query, spool_bytes)
 
     def end() -> T:
         parser.write(rest)
@@ -94,7 +97,8 @@ def _names(query: str) -> str:
 
 def _kind(content_type: str, encoding: str, accepts: tuple[str, ...]) -> str:
     media_type = content_type.partition(";")[0].strip().lower()
-    kind = IMAGE if media_type.startswith("image/") else media_type
+    modality = modality_of(media_type)
+    kind = media_type if modality is None else MEDIA[modality].media_type
     if kind not in accepts:
         shown = repr(media_type[:60]) if media_type else "missing"
         raise UnsupportedMediaError("Content-Type", f"{shown}. Send {' or '.join(accepts)}.")
@@ -170,10 +174,11 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-class ImageParser:
-    """A bare image, with the other fields in the query."""
+class FileParser:
+    """A bare file of one modality, with the other fields in the query."""
 
-    def __init__(self, query: str, spool_bytes: int) -> None:
+    def __init__(self, kind: str, query: str, spool_bytes: int) -> None:
+        self._modality = modality_of(kind) or ""
         self._values = query_values(query)
         self._data = Upload(spool_bytes)
 
@@ -182,8 +187,8 @@ class ImageParser:
         self._data.write(data)
 
     def fields(self) -> RawFields:
-        """The image, and the query's fields."""
-        return RawFields(single([("image", File("body", self._data)), *self._values]), textual=True)
+        """The file, and the query's fields."""
+        return RawFields(single([(self._modality, File("body", self._data)), *self._values]), textual=True)
 
 
 def query_values(query: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from app.admission import call_of
-from app.body import FORM, IMAGE, JSON, read_body
+from app.body import BARE, FORM, JSON, read_body
 from app.call import Call
 from app.fields import RawFields
 from app.galleries import Bound
@@ -36,7 +36,7 @@ class Context:
         self.root_path: str = request.scope.get("root_path", "")
 
     async def payload(
-        self, check: Callable[[RawFields, Settings], T], accepts: tuple[str, ...] = (JSON, FORM, IMAGE)
+        self, check: Callable[[RawFields, Settings], T], accepts: tuple[str, ...] = (JSON, FORM, *BARE)
     ) -> T:
         """Read the body and check its fields; raises as `read_body` and `check` do.
 

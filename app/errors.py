@@ -41,7 +41,7 @@ class SlowBodyError(Exception):
 
 
 class SlowRemoteError(InputError):
-    """The host that an image was to be fetched from did not send it in time."""
+    """The host that a file was to be fetched from did not send it in time."""
 
 
 # The first class that fits decides, so a class stands before its base.

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.image_url import ImageUrl, UrlError
-from app.remote import RemoteImage
+from app.file_url import FileUrl, UrlError
+from app.media import MEDIA
+from app.remote import RemoteFile
 from app.settings import Settings
 from app.upload import Upload
 from models.errors import InputError, TooLargeError
@@ -171,40 +172,39 @@ class FieldReader:
         except (ValueError, RecursionError):
             raise InputError(name, f"{value[:60]!r} is not valid here. Write it as in JSON.") from None
 
-    def image(self, name: str) -> Upload | None:
-        """An image's file of at most `max_image_bytes`, or one that is still elsewhere, or None."""
+    def file(self, name: str) -> Upload | None:
+        """A file of at most so many bytes as its modality `name` may have; or one still elsewhere; or None."""
         value = self._values.get(name)
         if value is None:
             return None
         if isinstance(value, File):
-            return self._image_file(name, value.data)
+            return self._checked(name, value.data)
         if self._textual:
-            raise InputError(
-                name, "must be a file. Send its contents, e.g. curl -F image=@photo.jpg (mind the @)."
-            )
+            example = MEDIA[name].example
+            raise InputError(name, f"must be a file. Send its contents, e.g. curl -F {example} (mind the @).")
         if isinstance(value, dict) and "url" in value:
-            return self._image_by_url(name, value)
+            return self._file_by_url(name, value)
         if not isinstance(value, str):
             raise InputError(name, f"must be a string of base64 or a data: URI, not {_kind(value)}.")
-        return self._image_file(name, Upload.of(_decode_base64(name, value), self._settings.spool_bytes))
+        return self._checked(name, Upload.of(_decode_base64(name, value), self._settings.spool_bytes))
 
-    def _image_by_url(self, name: str, value: dict[str, object]) -> RemoteImage:
+    def _file_by_url(self, name: str, value: dict[str, object]) -> RemoteFile:
         if not self._settings.allowed_hosts:
-            raise InputError(name, "input by URL is switched off here. Send the image itself, as base64.")
+            raise InputError(name, "input by URL is switched off here. Send the file itself, as base64.")
         url = value["url"]
         if len(value) > 1 or not isinstance(url, str):
             raise InputError(name, 'an object has a URL and nothing more. Write {"url": "https://…"}.')
         try:
-            parsed = ImageUrl.parse(url)
+            parsed = FileUrl.parse(url)
             self._settings.allowed_hosts.check(parsed)
         except UrlError as error:
             raise InputError(name, str(error)) from None
-        return RemoteImage(parsed, name, self._settings.spool_bytes)
+        return RemoteFile(parsed, name, self._settings.spool_bytes)
 
-    def _image_file(self, name: str, data: Upload) -> Upload:
+    def _checked(self, name: str, data: Upload) -> Upload:
         if not len(data):
-            raise InputError(name, "the file is empty. Send an image, or leave the field out.")
-        if len(data) > (limit := self._settings.max_image_bytes):
+            raise InputError(name, f"the file is empty. Send {MEDIA[name].noun}, or leave the field out.")
+        if len(data) > (limit := self._settings.max_file_bytes(name)):
             raise TooLargeError(name, f"{len(data):,} bytes; the limit is {limit:,}. Send a smaller file.")
         return data
 

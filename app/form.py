@@ -8,6 +8,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import MalformedError
 from app.fields import MAX_FIELDS, File, RawFields, single
+from app.media import modality_of
 from app.upload import Upload
 
 # It warns of every broken form, and quotes from it; the answer says what is wrong.
@@ -15,7 +16,7 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 class FormParser:
-    """Takes a form as it arrives: strings, and Files where a part has a file name or an image's type.
+    """Takes a form as it arrives: strings, and Files where a part has a file name or a file's type.
 
     Starlette's own parser takes a form that is cut short, and reads broken UTF-8 as Latin-1.
     """
@@ -114,8 +115,8 @@ class _Parts:
         if b"name" not in options:
             raise MalformedError("A part of the form has no name. Give each part one.")
         name = _utf8(options[b"name"], "name of a part")
-        is_image = self._headers.get(b"content-type", b"").lower().startswith(b"image/")
-        if b"filename" in options or is_image:
+        media_type = self._headers.get(b"content-type", b"").decode("latin-1")
+        if b"filename" in options or modality_of(media_type):
             # What a file is called matters only by being there; any bytes will do.
             self.values.append((name, File(options.get(b"filename", b"").decode("latin-1"), self._data)))
         else:

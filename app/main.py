@@ -19,7 +19,7 @@ from app.intake import IntakeMiddleware
 from app.loading import load_service
 from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
-from app.routes import classify, embed, galleries, health, items, metrics, models, predict
+from app.routes import classify, embed, galleries, health, items, metrics, models, predict, transcribe
 from app.service import Service
 from app.settings import Settings, split
 from app.settings_reading import load_settings
@@ -50,13 +50,13 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
 
     app = FastAPI(
         title="Intermodal",
-        description="Classify and find things by their image, their text, or both.",
+        description="Classify and find things by image, text and sound; write down what is said.",
         version=__version__,
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
     )
     app.state.metrics = Metrics()
-    for module in (predict, embed, classify, galleries, items, models, health, metrics):
+    for module in (predict, embed, classify, transcribe, galleries, items, models, health, metrics):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

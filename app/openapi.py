@@ -2,26 +2,41 @@
 
 from typing import Any
 
-from app.body import FORM, IMAGE, JSON
+from app.body import FORM, JSON
 from app.errors import PROBLEM_MEDIA_TYPE
-from app.image_url import MAX_URL_CHARACTERS
+from app.file_url import MAX_URL_CHARACTERS
 from app.label_payload import DEFAULT_TEMPERATURE, LEAST_TEMPERATURE, MAX_LABEL_CHARACTERS, MAX_LABELS
+from app.media import MEDIA
 from app.payload import MAX_VERSION
 from app.schemas.common import Problem
+from app.speech_payload import MAX_ALTERNATIVES, MAX_BEAMS
 
 Schema = dict[str, Any]
 
 _FILTER = 'Which items may match, e.g. {"labels.colour": "Red", "metadata.year": {"gte": 2015}}.'
-_BASE64: Schema = {"type": "string", "description": "An image file as base64, or as a data: URI."}
-_URL: Schema = {
-    "type": "object",
-    "required": ["url"],
-    "additionalProperties": False,
-    "properties": {"url": {"type": "string", "format": "uri", "maxLength": MAX_URL_CHARACTERS}},
-    "description": "Where an image is, by http or https; only where the operator allows its host.",
+
+
+def _file_in_json(noun: str) -> Schema:
+    """A file within a JSON body."""
+    return {
+        "oneOf": [
+            {"type": "string", "description": f"{noun.capitalize()}'s file as base64, or as a data: URI."},
+            {
+                "type": "object",
+                "required": ["url"],
+                "additionalProperties": False,
+                "properties": {"url": {"type": "string", "format": "uri", "maxLength": MAX_URL_CHARACTERS}},
+                "description": "Where the file is, by http or https; only where the operator allows its host.",
+            },
+        ]
+    }
+
+
+_FILE: Schema = {"type": "string", "format": "binary", "description": "A file."}
+_JSON_FILES = {modality: _file_in_json(kind.noun) for modality, kind in MEDIA.items()}
+_FORM_FILES: dict[str, Schema] = {
+    modality: {**_FILE, "description": f"{kind.noun.capitalize()}'s file."} for modality, kind in MEDIA.items()
 }
-_IMAGE: Schema = {"oneOf": [_BASE64, _URL]}
-_FILE: Schema = {"type": "string", "format": "binary", "description": "An image file."}
 _TEXT: Schema = {"type": "string", "description": "A text."}
 _RETRIEVAL: dict[str, Schema] = {
     "top_k": {
@@ -34,7 +49,7 @@ _RETRIEVAL: dict[str, Schema] = {
     "target": {
         "type": "string",
         "default": "fused",
-        "description": "Vectors searched: fused, image or text.",
+        "description": "Vectors searched: fused, or those of a modality by its name.",
     },
     "filter": {"type": "object", "description": _FILTER},
 }
@@ -97,15 +112,18 @@ def _body(content: dict[str, Schema]) -> Schema:
     return {"required": True, "content": {kind: {"schema": schema} for kind, schema in content.items()}}
 
 
-def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ...] = ()) -> Schema:
-    """A request body by any of the three media types, and the query that goes with a bare image."""
+def _three_media_types(
+    properties: dict[str, Schema], *, no_query: tuple[str, ...] = (), files: tuple[str, ...] = tuple(MEDIA)
+) -> Schema:
+    """A request body by any of the three media types, and the query that goes with a bare file."""
+    bare = [MEDIA[modality].media_type for modality in files]
     query = [
         {
             "name": name,
             "in": "query",
             "required": False,
             "schema": schema,
-            "description": "With an image/* body only.",
+            "description": f"With an {' or '.join(bare)} body only.",
         }
         for name, schema in _as_text(properties).items()
         if name not in no_query
@@ -114,9 +132,9 @@ def _three_media_types(properties: dict[str, Schema], *, no_query: tuple[str, ..
         "parameters": query,
         "requestBody": _body(
             {
-                JSON: _object({"image": _IMAGE, **properties}),
-                FORM: _object({"image": _FILE, **_as_text(properties)}),
-                IMAGE: _FILE,
+                JSON: _object({**{name: _JSON_FILES[name] for name in files}, **properties}),
+                FORM: _object({**{name: _FORM_FILES[name] for name in files}, **_as_text(properties)}),
+                **{MEDIA[name].media_type: _FORM_FILES[name] for name in files},
             }
         ),
     }
@@ -152,7 +170,7 @@ ITEMS: Schema = {
                                     "default": False,
                                     "description": "Delete the item of this id; then nothing else is given.",
                                 },
-                                "image": _IMAGE,
+                                **_JSON_FILES,
                                 **_ITEM,
                             },
                             required=["id"],
@@ -190,11 +208,31 @@ CLASSIFY = _three_media_types(
         "model": {"type": "string", "description": "The default model where it is left out."},
     }
 )
+TRANSCRIBE = _three_media_types(
+    {
+        "num_beams": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_BEAMS,
+            "default": 1,
+            "description": "Readings that are followed at once; 1 takes the best of each moment.",
+        },
+        "alternatives": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_ALTERNATIVES,
+            "default": 0,
+            "description": "Readings wanted beside the best.",
+        },
+        "model": {"type": "string", "description": "The first that transcribes where it is left out."},
+    },
+    files=("audio",),
+)
 BATCH: Schema = {
     "requestBody": _body(
         {
             JSON: _object(
-                {"items": {"type": "array", "minItems": 1, "items": _object({"image": _IMAGE, **_PREDICT})}},
+                {"items": {"type": "array", "minItems": 1, "items": _object({**_JSON_FILES, **_PREDICT})}},
                 required=["items"],
             )
         }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.fields import FieldReader, RawFields, object_fields
+from app.media import MEDIA
 from app.places import read_place
 from app.settings import Settings
 from app.upload import Upload
@@ -30,15 +31,21 @@ SEARCH_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a model is shown: an image's file, a text, or both. Never neither."""
+    """What a model is shown: some modalities, at least one; files of those that come in files."""
 
     image: Upload | None = None
     text: str | None = None
+    audio: Upload | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Those that are there, in the order of MODALITIES."""
         return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    @property
+    def files(self) -> tuple[Upload, ...]:
+        """The files among them."""
+        return tuple(file for name in MEDIA if (file := getattr(self, name)) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +171,7 @@ def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     )
     if sum(part is not None for part in (request.inputs, request.vector, request.like)) != 1:
         raise InputError(
-            "body", "a search is by image and text, or by vector, or by like (an id). Send one of these."
+            "body", "a search is by what a model is shown, or by vector, or by like (an id). Send one of these."
         )
     return request
 
@@ -201,7 +208,7 @@ def required(inputs: Inputs | None) -> Inputs:
 
 def read_inputs(reader: FieldReader) -> Inputs | None:
     """What there is of the modalities, None where there is nothing. Raises InputError."""
-    inputs = Inputs(image=reader.image("image"), text=reader.text("text"))
+    inputs = Inputs(**{name: reader.file(name) for name in MEDIA}, text=reader.text("text"))
     return None if inputs == Inputs() else inputs
 
 

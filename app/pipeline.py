@@ -22,9 +22,11 @@ from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import Found, Matched, Raw, Ready, SearchBy
+from models.config import MODALITIES
 from models.cores import usable_cores
-from models.image_guards import ImageLimits
 from models.predictor import ForwardTimes, Predictor
+from models.sample import Sample
+from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
 _Search = Callable[[], Sequence[Match]]
@@ -41,7 +43,7 @@ class Pipeline:
         """Prepare, without starting a thread; `num_workers` run the network."""
         self._settings = settings
         self.num_workers = num_workers
-        self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self._limits = settings.decode_limits
         self.failed: set[tuple[str, int]] = set()
         """Name and version of the models whose last forward pass failed, or hung."""
         self.door = Door(settings.max_queue_items)
@@ -66,7 +68,7 @@ class Pipeline:
             num_workers=num_workers,
             limits=Limits(
                 items=settings.max_batch_items,
-                cost=(settings.max_batch_pixels, settings.max_batch_tokens),
+                cost=(settings.max_batch_pixels, settings.max_batch_tokens, settings.max_batch_frames),
                 linger_seconds=settings.max_batch_wait_ms / 1000,
             ),
             max_queue_items=max_queue_items,
@@ -116,15 +118,25 @@ class Pipeline:
             TimeoutError: past the deadline.
         """
         self.admit(call)
-        answer = await self._answer(Raw(model, inputs, search), call)
+        answer = await self._answer(Raw(model, inputs, search=search), call)
         self.on_answer(answer)
         return answer
 
     async def vectors(self, model: Model, inputs: Inputs, call: Call) -> Mapping[str, Floats]:
         """What a gallery keeps of an item: by target, (E,) of unit norm. Raises as `run` does."""
         self.admit(call)
-        found, _ = await self._through(Raw(model, inputs, every_target=True), call)
+        found, _ = await self._through(Raw(model, inputs, "vectors"), call)
         return found.vectors
+
+    async def transcribe(
+        self, model: Model, inputs: Inputs | Sample, decoding: Decoding, call: Call
+    ) -> tuple[Transcript, float]:
+        """What is said in a recording, and its length in seconds. Raises as `run` does."""
+        self.admit(call)
+        found, _ = await self._through(Raw(model, inputs, "transcript", decoding=decoding), call)
+        if found.transcript is None:
+            raise ValueError("a recording was to be transcribed")
+        return found.transcript, found.ready.audio_seconds
 
     async def search(self, query: _Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
@@ -142,7 +154,7 @@ class Pipeline:
             Exception: whatever the engine raises.
         """
         search = None if model.gallery is None else model.gallery.search
-        await self._answer(Raw(model, model.some_inputs(), search), Call(record=lambda *_: None))
+        await self._answer(Raw(model, model.some_inputs(), search=search), Call(record=lambda *_: None))
 
     async def _answer(self, raw: Raw, call: Call) -> Answer:
         found, matches = await self._through(raw, call)
@@ -183,23 +195,31 @@ class Pipeline:
     def _decode(self, waiting: list[Raw]) -> list[Ready]:
         [raw] = waiting
         start = perf_counter()
-        example = raw.model.predictor.prepare(raw.model.decode(raw.inputs, self._limits))
-        return [Ready(raw, example, perf_counter() - start)]
+        sample = raw.inputs if isinstance(raw.inputs, Sample) else raw.model.decode(raw.inputs, self._limits)
+        example = raw.model.predictor.prepare(sample)
+        audio = raw.model.predictor.config.preprocessing.audio
+        heard = 0.0 if sample.audio is None or audio is None else len(sample.audio) / audio.rate_hz
+        return [Ready(raw, example, perf_counter() - start, heard)]
 
     def _forward_batch(self, works: list[Ready]) -> list[Found]:
         """Run a batch, which may be of several models and kinds: one pass for each."""
         results: dict[int, Found] = {}
-        for kind in dict.fromkeys((work.raw.model, work.raw.every_target) for work in works):
-            rows = [row for row, work in enumerate(works) if (work.raw.model, work.raw.every_target) == kind]
-            model, every_target = kind
+        for kind in dict.fromkeys(_kind(work) for work in works):
+            rows = [row for row, work in enumerate(works) if _kind(work) == kind]
+            model, want, _ = kind
             try:
-                found = (_vectors if every_target else _predictions)(model.predictor, [works[row] for row in rows])
+                found = _FORWARDS[want](model.predictor, [works[row] for row in rows])
             except Exception:
                 self.failed.add((model.name, model.version))
                 raise
             self.failed.discard((model.name, model.version))
             results |= dict(zip(rows, found, strict=True))
         return [results[row] for row in range(len(works))]
+
+
+def _kind(work: Ready) -> tuple[Model, str, Decoding]:
+    """What items of one pass have in common."""
+    return work.raw.model, work.raw.want, work.raw.decoding
 
 
 def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
@@ -219,9 +239,26 @@ def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
     return [Found(work, times, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
 
 
+def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    start = perf_counter()
+    heard = [work for work in works if work.audio_seconds]
+    found = predictor.transcribe([work.example for work in heard], works[0].raw.decoding) if heard else []
+    times = ForwardTimes(perf_counter() - start, 0.0)
+    # Where nothing was recorded, nothing was said.
+    by_work = dict(zip(map(id, heard), found, strict=True))
+    return [Found(work, times, transcript=by_work.get(id(work), Transcript())) for work in works]
+
+
+_FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
+    "prediction": _predictions,
+    "vectors": _vectors,
+    "transcript": _transcripts,
+}
+
+
 def _cost(ready: Ready) -> tuple[int, ...]:
     cost = ready.raw.model.predictor.preprocessors.cost(ready.example)
-    return cost.get("image", 0), cost.get("text", 0)
+    return tuple(cost.get(modality, 0) for modality in MODALITIES)
 
 
 def _search_for(found: Found) -> tuple[_Search, Found] | None:

@@ -1,8 +1,8 @@
-"""Fetch an image from where a caller says it is, and from nowhere inside.
+"""Fetch a file from where a caller says it is, and from nowhere inside.
 
     URL ──allowed?──► host ──one lookup──► addresses ──all public?──► connection to that address ──► bytes
 
-Every redirect takes the whole way anew. Knows HTTP as a client; decodes no image."""
+Every redirect takes the whole way anew. Knows HTTP as a client; decodes nothing."""
 
 import asyncio
 import math
@@ -17,8 +17,9 @@ import httpcore
 from app import __version__
 from app.addresses import Address, is_public
 from app.errors import SlowRemoteError
+from app.file_url import FileUrl, UrlError
 from app.head_limit import HeadLimit
-from app.image_url import ImageUrl, UrlError
+from app.media import MEDIA
 from app.refusals import QueueFullError
 from app.resolver import LookUp, Resolver, look_up
 from app.settings import Settings
@@ -29,7 +30,7 @@ MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_ADDRESSES = 4  # tried in turn, where one takes no connection
 _CONNECT_SECONDS = 3.0  # for each of them, and for its TLS
-_WRITE_BYTES = 262_144  # at once, in a thread: a large image goes to a file
+_WRITE_BYTES = 262_144  # at once, in a thread: a large file goes to the disk
 # Each piece of a body costs some 30 µs of the event loop, even if it holds one byte.
 _MAX_SMALL_PIECES = 1000
 _MIN_MEAN_BYTES = 256
@@ -37,11 +38,11 @@ _RETRY_AFTER_SECONDS = 1
 _FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
 
 
-class RemoteImage(Upload):
-    """An image that is still elsewhere: empty until `Fetcher.fill` has fetched it."""
+class RemoteFile(Upload):
+    """A file that is still elsewhere: empty until `Fetcher.fill` has fetched it."""
 
-    def __init__(self, url: ImageUrl, field: str, spool_bytes: int) -> None:
-        """Prepare; `field` is named where it cannot be fetched."""
+    def __init__(self, url: FileUrl, field: str, spool_bytes: int) -> None:
+        """Prepare; `field` is its modality, named where it cannot be fetched."""
         super().__init__(spool_bytes)
         self.url = url
         self.field = field
@@ -72,75 +73,75 @@ class Fetcher:
         self._may_connect = may_connect
         self._tls = tls or (ssl.create_default_context() if self._allowed else None)
         self._free = asyncio.Semaphore(settings.max_url_fetches)
-        self._held: WeakSet[RemoteImage] = WeakSet()  # until whoever asked has been answered
+        self._held: WeakSet[RemoteFile] = WeakSet()  # until whoever asked has been answered
 
     async def fill(
-        self, image: Upload | None, record: Callable[[str, float], None], remaining_seconds: float = math.inf
+        self, file: Upload | None, record: Callable[[str, float], None], remaining_seconds: float = math.inf
     ) -> None:
-        """Fetch an image that is still elsewhere; leave any other alone.
+        """Fetch a file that is still elsewhere; leave any other alone.
 
         Args:
-            image: what a caller sent, if anything.
+            file: what a caller sent, if anything.
             record: takes the stage `fetch` and its seconds.
             remaining_seconds: until the request's own deadline.
 
         Raises:
             InputError: a host or an address that is not allowed, or one that does not send the file.
-            TooLargeError: a file of more than `max_image_bytes`.
+            TooLargeError: a file of more than its modality may have.
             SlowRemoteError: not within `url_timeout_seconds`.
             TimeoutError: the request's own deadline came first.
             QueueFullError: others' fetches took all that time, or their bytes all the room.
         """
-        if not isinstance(image, RemoteImage):
+        if not isinstance(file, RemoteFile):
             return
         start, begun = perf_counter(), False
         limit_seconds = self._settings.url_timeout_seconds
         try:
             async with asyncio.timeout(min(limit_seconds, remaining_seconds)), self._free:
                 begun = True
-                self._held.add(image)
-                await self._follow(image)
+                self._held.add(file)
+                await self._follow(file)
         except TimeoutError:
             if remaining_seconds < limit_seconds:
                 raise
             if not begun:
                 raise QueueFullError(_RETRY_AFTER_SECONDS) from None
-            detail = f"its host did not send it within {limit_seconds:g} s. Try again, or send the image itself."
-            raise SlowRemoteError(image.field, detail) from None
+            detail = f"its host did not send it within {limit_seconds:g} s. Try again, or send the file itself."
+            raise SlowRemoteError(file.field, detail) from None
         except UrlError as error:
-            raise InputError(image.field, str(error)) from None
+            raise InputError(file.field, str(error)) from None
         finally:
             record("fetch", perf_counter() - start)
 
-    async def _follow(self, image: RemoteImage) -> None:
-        url, location = image.url, await self._get(image.url, image)
+    async def _follow(self, file: RemoteFile) -> None:
+        url, location = file.url, await self._get(file.url, file)
         try:
             for _ in range(MAX_REDIRECTS):
                 if location is None:
                     return
                 url = url.join(location)
-                location = await self._get(url, image)
+                location = await self._get(url, file)
         except UrlError as error:
             raise UrlError(f"after a redirect, {error}") from None
         if location is not None:
-            raise UrlError(f"redirected more than {MAX_REDIRECTS} times. Send the image's own URL.")
+            raise UrlError(f"redirected more than {MAX_REDIRECTS} times. Send the file's own URL.")
 
-    async def _get(self, url: ImageUrl, image: RemoteImage) -> str | None:
+    async def _get(self, url: FileUrl, file: RemoteFile) -> str | None:
         """Fetch from one place; where it redirects, whither, and nothing is fetched."""
         self._allowed.check(url)
         failure: Exception | None = None
         for address in await self._addresses(url):
             try:
-                return await self._get_at(address, url, image)
+                return await self._get_at(address, url, file)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             except _FAILURES:
                 raise UrlError(
-                    f"{url.host[:100]!r} broke off, or its answer is no HTTP. Send the image itself, as base64."
+                    f"{url.host[:100]!r} broke off, or its answer is no HTTP. Send the file itself, as base64."
                 ) from None
-        raise UrlError(f"{url.host[:100]!r} {_reason(failure)}. Check the URL, or send the image itself.")
+        raise UrlError(f"{url.host[:100]!r} {_reason(failure)}. Check the URL, or send the file itself.")
 
-    async def _addresses(self, url: ImageUrl) -> Sequence[Address]:
+    async def _addresses(self, url: FileUrl) -> Sequence[Address]:
         """The addresses to try, after one look at all of them.
 
         An unknown name and an inner one are told in the same words, or callers could ask us for inner names.
@@ -154,18 +155,18 @@ class Fetcher:
                 addresses = ()
         if not addresses or not all(map(self._may_connect, addresses)):
             raise UrlError(
-                f"the host {url.host[:100]!r} is not known, or not public. Check it, or send the image itself."
+                f"the host {url.host[:100]!r} is not known, or not public. Check it, or send the file itself."
             )
         return addresses[:_MAX_ADDRESSES]
 
-    async def _get_at(self, address: Address, url: ImageUrl, image: RemoteImage) -> str | None:
+    async def _get_at(self, address: Address, url: FileUrl, file: RemoteFile) -> str | None:
         # The address stands in the URL, so that nothing is looked up again; the name in Host, SNI and the
         # certificate. One connection for one request: a pool would lend it to another name at the same address.
         at = httpcore.URL(scheme=url.scheme, host=str(address), port=url.port, target=url.target)
         headers: list[tuple[bytes | str, bytes | str]] = [
             ("Host", url.authority),
             ("User-Agent", f"intermodal/{__version__}"),
-            ("Accept", "image/*"),
+            ("Accept", MEDIA[file.field].media_type),
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
@@ -178,45 +179,45 @@ class Fetcher:
             limit.lift()
             location = _location(response)
             if location is None:
-                await self._receive(response, url, image)
+                await self._receive(response, url, file)
             return location
 
-    async def _receive(self, response: httpcore.Response, url: ImageUrl, image: RemoteImage) -> None:
-        self._check_head(response, url, image)
+    async def _receive(self, response: httpcore.Response, url: FileUrl, file: RemoteFile) -> None:
+        self._check_head(response, url, file)
         num_bytes = num_pieces = 0
         waiting = bytearray()
         async for piece in response.aiter_stream():
             num_pieces += 1
             num_bytes += len(piece)
-            if num_bytes > self._settings.max_image_bytes:
-                raise self._too_large(image)
+            if num_bytes > self._settings.max_file_bytes(file.field):
+                raise self._too_large(file)
             if num_pieces > _MAX_SMALL_PIECES + num_bytes / _MIN_MEAN_BYTES:
-                raise UrlError(f"{url.host[:100]!r} sends it in crumbs. Send the image itself, as base64.")
+                raise UrlError(f"{url.host[:100]!r} sends it in crumbs. Send the file itself, as base64.")
             waiting += piece
             if len(waiting) >= _WRITE_BYTES:
-                await self._keep(image, waiting)
-        await self._keep(image, waiting)
-        if not len(image):
+                await self._keep(file, waiting)
+        await self._keep(file, waiting)
+        if not len(file):
             raise UrlError(f"{url.host[:100]!r} sent an empty file. Check the URL.")
 
-    def _check_head(self, response: httpcore.Response, url: ImageUrl, image: RemoteImage) -> None:
+    def _check_head(self, response: httpcore.Response, url: FileUrl, file: RemoteFile) -> None:
         if response.status != 200:
             raise UrlError(f"{url.host[:100]!r} answered {response.status} and not 200. Check the URL.")
         encoding = _header(response, b"content-encoding").lower()
         if encoding not in ("", "identity"):
-            raise UrlError(f"{url.host[:100]!r} sent it compressed, unasked. Send the image itself, as base64.")
+            raise UrlError(f"{url.host[:100]!r} sent it compressed, unasked. Send the file itself, as base64.")
         declared = _header(response, b"content-length")
-        if declared.isdecimal() and int(declared) > self._settings.max_image_bytes:
-            raise self._too_large(image)
+        if declared.isdecimal() and int(declared) > self._settings.max_file_bytes(file.field):
+            raise self._too_large(file)
 
-    def _too_large(self, image: RemoteImage) -> TooLargeError:
-        limit = self._settings.max_image_bytes
-        return TooLargeError(image.field, f"more than {limit:,} bytes, which is the limit. Send a smaller file.")
+    def _too_large(self, file: RemoteFile) -> TooLargeError:
+        limit = self._settings.max_file_bytes(file.field)
+        return TooLargeError(file.field, f"more than {limit:,} bytes, which is the limit. Send a smaller file.")
 
-    async def _keep(self, image: RemoteImage, waiting: bytearray) -> None:
+    async def _keep(self, file: RemoteFile, waiting: bytearray) -> None:
         if sum(map(len, self._held)) + len(waiting) > self._settings.max_pending_bytes:
             raise QueueFullError(_RETRY_AFTER_SECONDS)
-        await asyncio.to_thread(image.write, bytes(waiting))
+        await asyncio.to_thread(file.write, bytes(waiting))
         waiting.clear()
 
 

@@ -1,17 +1,19 @@
 """A model that is served, with its gallery, and what it answers."""
 
 import io
+import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from app.media import DecodeLimits
 from app.payload import Inputs
 from app.refusals import NotFoundError
 from app.upload import Upload
 from models.decode import decode_image
-from models.image_guards import ImageLimits
+from models.decode_audio import decode_audio
 from models.predictor import Prediction, Predictor
 from models.sample import Sample
 from retrieval.gallery import DEFAULT_TARGET, Gallery, Match
@@ -66,21 +68,27 @@ class Model:
         """Whether its network runs on the CPU, and not on a card."""
         return self.predictor.engine.device == "cpu"
 
-    def decode(self, inputs: Inputs, limits: ImageLimits) -> Sample:
-        """Decode the inputs' files. Raises as `decode_image` does."""
-        image = None
-        if inputs.image is not None and (preprocessing := self.predictor.config.preprocessing.image) is not None:
-            image = decode_image(inputs.image.read(), side_px=preprocessing.side_px, limits=limits)
-        return Sample(image=image, text=inputs.text)
+    def decode(self, inputs: Inputs, limits: DecodeLimits) -> Sample:
+        """Decode the inputs' files. Raises as `decode_image` and `decode_audio` do."""
+        image = audio = None
+        preprocessing = self.predictor.config.preprocessing
+        if inputs.image is not None and preprocessing.image is not None:
+            image = decode_image(inputs.image.read(), side_px=preprocessing.image.side_px, limits=limits.image)
+        if inputs.audio is not None and preprocessing.audio is not None:
+            audio = decode_audio(inputs.audio.read(), rate_hz=preprocessing.audio.rate_hz, limits=limits.audio)
+        return Sample(image=image, text=inputs.text, audio=audio)
 
     def some_inputs(self) -> Inputs:
         """Inputs of every modality, as a client would send them, to warm up with."""
-        image = None
-        if (preprocessing := self.predictor.config.preprocessing.image) is not None:
+        image = audio = None
+        preprocessing = self.predictor.config.preprocessing
+        if preprocessing.image is not None:
             file = io.BytesIO()
-            Image.new("RGB", (preprocessing.side_px,) * 2, "grey").save(file, "JPEG")
+            Image.new("RGB", (preprocessing.image.side_px,) * 2, "grey").save(file, "JPEG")
             image = Upload.of(file.getvalue())
-        return Inputs(image=image, text="warm up" if "text" in self.modalities else None)
+        if preprocessing.audio is not None:
+            audio = Upload.of(_silence(preprocessing.audio.rate_hz))
+        return Inputs(image=image, text="warm up" if "text" in self.modalities else None, audio=audio)
 
     def warm_up(self) -> None:
         """Answer one real request in this thread, from a file's bytes to matches. What is wrong shows here.
@@ -89,8 +97,10 @@ class Model:
             Exception: whatever preprocessing, engine or gallery raise; FloatingPointError for an answer that is no
                 number.
         """
-        example = self.predictor.prepare(self.decode(self.some_inputs(), ImageLimits()))
+        example = self.predictor.prepare(self.decode(self.some_inputs(), DecodeLimits()))
         [prediction] = self.predictor.predict([example])
+        if self.predictor.transcribes:
+            self.predictor.transcribe([example])
         numbers = [prediction.embedding_E, *prediction.scores.values()]
         if not all(np.isfinite(part).all() for part in numbers):
             raise FloatingPointError(f"the model {self.name!r} answers with what is no number")
@@ -108,6 +118,17 @@ class Model:
                 f"The model {self.name!r} has no gallery. Train it with one, or ask another model."
             )
         return self.gallery
+
+
+def _silence(rate_hz: int) -> bytes:
+    """A second of it, as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate_hz)
+        writer.writeframes(bytes(2 * rate_hz))
+    return file.getvalue()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,12 +18,15 @@ from app.payload import Inputs, PredictRequest, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
 from app.reembedding import Reembedding
+from app.refusals import NotFoundError
 from app.registry import Registry
-from app.remote import Fetcher, RemoteImage
+from app.remote import Fetcher, RemoteFile
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import SearchBy
 from models.errors import InputError
+from models.sample import Sample
+from models.transcript import Decoding, Transcript
 from retrieval.errors import QueryError
 from retrieval.gallery import Floats, Gallery, Match, Query
 from retrieval.store import Store
@@ -146,6 +149,32 @@ class Service:
         await self._fetch(inputs, call)
         return await self.pipeline.vectors(model, inputs, call)
 
+    async def transcribe(
+        self, model: Model, inputs: Inputs | Sample, decoding: Decoding, call: Call
+    ) -> tuple[Transcript, float]:
+        """What is said in a recording, and its length in seconds; raises as `predict` does.
+
+        Raises:
+            InputError: the model has no head that transcribes.
+        """
+        check_transcribes(model)
+        if isinstance(inputs, Inputs):
+            await self._fetch(inputs, call)
+        return await self.pipeline.transcribe(model, inputs, decoding, call)
+
+    def transcriber(self, name: str | None = None) -> Model:
+        """The model of that name; without one, the first that transcribes.
+
+        Raises:
+            NotFoundError: no such model, or none that transcribes.
+        """
+        if name is not None:
+            return self.model(name)
+        found = next((model for model in self.models if model.predictor.transcribes), None)
+        if found is None:
+            raise NotFoundError("No model that is served here transcribes. Serve one with a head of transcripts.")
+        return found
+
     async def search(self, bound: Bound, request: SearchRequest, call: Call) -> Sequence[Match]:
         """Search a gallery by inputs, a vector, or an item of it; raises as `predict` does."""
         model, gallery = bound.model, bound.gallery
@@ -180,9 +209,10 @@ class Service:
         return await self.pipeline.run(model, inputs, search, call)
 
     async def _fetch(self, inputs: Inputs, call: Call) -> None:
-        if isinstance(inputs.image, RemoteImage):
-            self.pipeline.admit(call)  # or the fetch would be for nothing
-            await self._fetcher.fill(inputs.image, call.record, call.remaining_seconds())
+        for file in inputs.files:
+            if isinstance(file, RemoteFile):
+                self.pipeline.admit(call)  # or the fetch would be for nothing
+                await self._fetcher.fill(file, call.record, call.remaining_seconds())
 
     async def _fill(self, model: Model) -> None:
         try:
@@ -207,6 +237,16 @@ def check_known(model: Model, inputs: Inputs) -> None:
             raise InputError(
                 name, f"the model {model.name!r} does not know it. It knows: {', '.join(model.modalities)}."
             )
+
+
+def check_transcribes(model: Model) -> None:
+    """Refuse a model that has no head of transcripts.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not model.predictor.transcribes:
+        raise InputError("model", f"the model {model.name!r} does not transcribe. Ask one that does.")
 
 
 def _check_target(gallery: Gallery, target: str) -> None:

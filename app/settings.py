@@ -10,10 +10,13 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.image_url import AllowedHosts
+from app.file_url import AllowedHosts
 from app.keys import Keys, parse_keys, read_entries
+from app.media import DecodeLimits
 from app.settings_file import DEFAULT_FILE
 from models.cores import usable_cores
+from models.decode_audio import AudioLimits
+from models.image_guards import ImageLimits
 
 PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"
@@ -95,6 +98,11 @@ class Settings(BaseSettings):
         200_704, ge=1, description="Pixels that one forward pass takes, of images as the model sees them."
     )
     max_batch_tokens: int = Field(1024, ge=1, description="Tokens of texts that one forward pass takes.")
+    max_batch_frames: int = Field(
+        12_000,
+        ge=1,
+        description="Features of recordings that one forward pass takes: mostly 100 for a second.",
+    )
     max_batch_wait_ms: float = Field(
         0.0,
         ge=0,
@@ -120,6 +128,10 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image, in pixels (width x height).")
+    max_audio_bytes: int = Field(20_000_000, ge=1024, description="Largest recording, in bytes.")
+    max_audio_seconds: float = Field(60.0, gt=0, description="Longest recording, in seconds.")
+    max_audio_channels: int = Field(8, ge=1, description="Most channels of a recording, mixed down to one.")
+    max_audio_rate_hz: int = Field(192_000, ge=4_000, description="Most samples a second of a recording.")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
     max_item_json_bytes: int = Field(
         65_536, ge=64, description="Labels and metadata of an item of a gallery, in bytes of JSON."
@@ -128,11 +140,11 @@ class Settings(BaseSettings):
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
     url_hosts: str = Field(
         "",
-        description="Hosts that images may be fetched from by URL, e.g. img.shop.example,*.cdn.example; * is any "
+        description="Hosts that files may be fetched from by URL, e.g. img.shop.example,*.cdn.example; * is any "
         "public one. Empty: none.",
     )
-    url_timeout_seconds: float = Field(10.0, gt=0, description="Time to fetch an image by URL (504).")
-    max_url_fetches: int = Field(16, ge=1, le=1024, description="Images fetched by URL at once; others wait.")
+    url_timeout_seconds: float = Field(10.0, gt=0, description="Time to fetch a file by URL (504).")
+    max_url_fetches: int = Field(16, ge=1, le=1024, description="Files fetched by URL at once; others wait.")
     request_timeout_seconds: float = Field(
         30.0, gt=0, description="Time for an answer, before it is given up (504)."
     )
@@ -197,8 +209,25 @@ class Settings(BaseSettings):
 
     @cached_property
     def allowed_hosts(self) -> AllowedHosts:
-        """The hosts that images may be fetched from."""
+        """The hosts that files may be fetched from."""
         return AllowedHosts.parse(split(self.url_hosts))
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """What is refused before a file is decoded."""
+        return DecodeLimits(
+            ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels),
+            AudioLimits(
+                max_bytes=self.max_audio_bytes,
+                max_seconds=self.max_audio_seconds,
+                max_channels=self.max_audio_channels,
+                max_rate_hz=self.max_audio_rate_hz,
+            ),
+        )
+
+    def max_file_bytes(self, modality: str) -> int:
+        """Largest file of a modality that comes in files: image or audio."""
+        return self.max_image_bytes if modality == "image" else self.max_audio_bytes
 
     @property
     def wanted_models(self) -> list[tuple[str, int | None]]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.payload import Inputs
 from app.served import Model
 from models.batch import Example
 from models.predictor import ForwardTimes, Prediction
+from models.sample import Sample
+from models.transcript import GREEDY, Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
 SearchBy = Callable[[Floats], Sequence[Match]]
@@ -17,33 +20,40 @@ SearchBy = Callable[[Floats], Sequence[Match]]
 class Raw:
     """What comes in.
 
-    search: what to do with the embedding; None where no matches are wanted.
-    every_target: whether the vectors that a gallery keeps are wanted, and no prediction.
+    inputs: as they came, or decoded.
+    want: what the network is to give: a prediction, the vectors that a gallery keeps, or a transcript.
+    search: what to do with a prediction's embedding; None where no matches are wanted.
     """
 
     model: Model
-    inputs: Inputs
+    inputs: Inputs | Sample
+    want: Literal["prediction", "vectors", "transcript"] = "prediction"
     search: SearchBy | None = None
-    every_target: bool = False
+    decoding: Decoding = GREEDY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """What the network takes, and the seconds that it took to decode and prepare it."""
+    """What the network takes, and the seconds that it took to decode and prepare it.
+
+    audio_seconds: of its recording; 0 where there is none.
+    """
 
     raw: Raw
     example: Example
     seconds: float
+    audio_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What the network gave: a prediction, or the item's own vectors by target."""
+    """What the network gave: a prediction, or the item's own vectors by target, or a transcript."""
 
     ready: Ready
     times: ForwardTimes
     prediction: Prediction | None = None
     vectors: Mapping[str, Floats] = field(default_factory=dict)
+    transcript: Transcript | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -134,7 +134,7 @@ def _put(
 ) -> list[Written | Exception]:
     """Write items in one transaction, but for those whose picture cannot be made. In a thread."""
     settings = service.settings
-    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    limits = settings.decode_limits.image
     made: list[Entry | Exception] = []
     for write, vectors in writes:
         try:

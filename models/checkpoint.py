@@ -26,6 +26,7 @@ FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.json"
+LANGUAGE_MODEL = "language_model.arpa"
 GALLERY = "gallery"
 GRAPH_TENSORS = "graph/"
 """Prefix of tensors in the weights file that only the ONNX graphs use: constants that the network computes, and in

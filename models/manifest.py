@@ -17,6 +17,9 @@ from models.rows import Row, read_rows
 
 MAX_NUMBER = 3.4e38  # float32's bound
 SPLITS = ("train", "val", "test")
+MODALITY_NOUNS = {"image": "image", "text": "text", "recording": "audio"}
+"""What people call the columns of modalities."""
+
 SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
 
 
@@ -27,6 +30,13 @@ class Columns(Config):
     image: str | None = Field(None, description="Path of an image, relative to the manifest.")
     text: tuple[str, ...] = Field(
         (), description="Texts; several columns, or a list in a cell, are several captions."
+    )
+    audio: str | None = Field(None, description="Path of a recording, relative to the manifest.")
+    transcript: str | None = Field(
+        None, description="What is said in the recording, for a head that reads it off."
+    )
+    speaker: str | None = Field(
+        None, description="Who speaks. Recordings of one are joined, where transcripts are learnt."
     )
     labels: tuple[str, ...] = Field((), description="One classification head each.")
     multi_labels: tuple[str, ...] = Field(
@@ -55,6 +65,8 @@ class Columns(Config):
         twice = sorted({name for name in self.heads if self.heads.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)}: stands twice in labels, multi_labels and targets; keep one")
+        if self.transcript is not None and self.audio is None:
+            raise ValueError("transcript: says what is heard in a recording; name the column of these in audio")
         return self
 
 
@@ -70,6 +82,9 @@ class Record:
     id: str
     image: Path | None = None
     texts: tuple[str, ...] = ()
+    audio: Path | None = None
+    transcript: str | None = None
+    speaker: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -81,6 +96,11 @@ class Record:
         """Whether the cell of a head has a value."""
         return head in self.labels or head in self.label_sets or head in self.targets
 
+    def file(self, modality: str) -> Path | None:
+        """The file of a modality that comes in files: image or audio."""
+        found: Path | None = getattr(self, modality)
+        return found
+
     def labels_of(self, head: str) -> tuple[str, ...]:
         """The label, or the labels, that hold."""
         return (self.labels[head],) if head in self.labels else self.label_sets.get(head, ())
@@ -90,12 +110,16 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
     """Read all rows of `path`, in order.
 
     Raises:
-        ManifestError: listing every fault with its file and row: no such column, missing image, equal ids,
+        ManifestError: listing every fault with its file and row: no such column, missing file, equal ids,
             unknown split, a target that is no finite number, a row with no modality.
     """
     rows = read_rows(path)
     known = set().union(*(row.keys() for _, row in rows))
-    single = [name for name in (columns.id, columns.image, columns.split) if name is not None]
+    single = [
+        name
+        for name in (columns.id, columns.image, columns.audio, columns.transcript, columns.speaker, columns.split)
+        if name is not None
+    ]
     wanted = {*single, *columns.text, *columns.heads, *columns.group, *columns.metadata}
     absent = sorted(wanted - known)
     if absent:
@@ -111,10 +135,17 @@ def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[
     for number, row in rows:
         where = f"{path.name}:{number}"
         record = _record(path.parent, number, row, columns)
-        if record.image is None and not record.texts:
-            faults.append(f"{where}: neither image nor text. Fill one of them, or remove the row.")
-        if record.image is not None and not record.image.is_file():
-            faults.append(f"{where}: no image at {row[columns.image or '']!r} (relative to the manifest).")
+        if record.image is None and record.audio is None and not record.texts:
+            nouns = [noun for noun, column in MODALITY_NOUNS.items() if getattr(columns, column)]
+            faults.append(f"{where}: neither {' nor '.join(nouns)}. Fill one of them, or remove the row.")
+        faults += [
+            f"{where}: no {noun} at {row[column]!r} (relative to the manifest)."
+            for noun, column, path in (
+                ("image", columns.image, record.image),
+                ("recording", columns.audio, record.audio),
+            )
+            if column is not None and path is not None and not path.is_file()
+        ]
         if record.split is not None and record.split not in SPLITS:
             faults.append(f"{where}: split {record.split!r} is none of {', '.join(SPLITS)}.")
         faults += [
@@ -138,14 +169,22 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
             return None
         return None if value is None or str(value).strip() in columns.missing else value
 
-    image, split, identity = (cell(name) for name in (columns.image, columns.split, columns.id))
+    def file(name: str | None) -> Path | None:
+        value = cell(name)
+        return None if value is None else folder / str(value)
+
+    split, identity = cell(columns.split), cell(columns.id)
+    transcript, speaker = cell(columns.transcript), cell(columns.speaker)
     texts = [part for name in columns.text for part in _as_list(cell(name))]
     cells = {name: value for name in columns.heads if (value := cell(name)) is not None}
     return Record(
         row=number,
         id=str(number if identity is None else identity),
-        image=None if image is None else folder / str(image),
+        image=file(columns.image),
         texts=tuple(str(part) for part in texts if str(part).strip()),
+        audio=file(columns.audio),
+        transcript=None if transcript is None else str(transcript),
+        speaker=None if speaker is None else str(speaker),
         labels={name: str(cells[name]) for name in columns.labels if name in cells},
         label_sets={
             name: _label_set(cells[name], columns.missing) for name in columns.multi_labels if name in cells
@@ -179,17 +218,17 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def carve_splits(
-    records: Sequence[Record], keys: Mapping[str, str], *, seed: int, val: float, test: float
+    records: Sequence[Record], keys: Mapping[str, Sequence[str]], *, seed: int, val: float, test: float
 ) -> list[str]:
     """A split for each record, in order. A split that the manifest lacks is carved from train, by group.
 
-    Rows that share a group cell, or a key (say, the hash of equal images), are one group. A group that the
+    Rows that share a group cell, or a key (say, the hash of an equal image), are one group. A group that the
     manifest itself spreads over several splits goes whole to the last of train, val, test that it is in. The
     hash takes nothing but the seed and the group, so a row keeps its split when others come or go.
 
     Args:
         records: the rows.
-        keys: a further group key by record id.
+        keys: further group keys by record id.
         seed: another seed carves other groups.
         val: share of the groups to carve for validation, 0 to 1, where no row says val.
         test: the same for test.
@@ -211,7 +250,7 @@ def carve_splits(
     return [carve(leader) for leader in leaders]
 
 
-def _group_leaders(records: Sequence[Record], keys: Mapping[str, str]) -> list[str]:
+def _group_leaders(records: Sequence[Record], keys: Mapping[str, Sequence[str]]) -> list[str]:
     """The name of each record's group: the smallest of the names that its members share (union-find)."""
     parent: dict[str, str] = {}
 
@@ -223,7 +262,7 @@ def _group_leaders(records: Sequence[Record], keys: Mapping[str, str]) -> list[s
 
     firsts: list[str] = []
     for record in records:
-        names = [*record.groups, *([keys[record.id]] if record.id in keys else [])] or [f"id={record.id}"]
+        names = [*record.groups, *keys.get(record.id, ())] or [f"id={record.id}"]
         leader, *others = sorted(map(find, names))
         for other in others:
             parent[other] = leader

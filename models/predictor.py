@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from models.batch import Example
 from models.calibration import subset_name
-from models.checkpoint import Checkpoint, CheckpointConfig
+from models.checkpoint import LANGUAGE_MODEL, Checkpoint, CheckpointConfig
+from models.ctc import CtcDecoder
 from models.engine import Engine, Output
 from models.errors import EngineError, InputError
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
+from models.transcript import GREEDY, Decoding, Transcript
 
 Floats = NDArray[np.float32]
 EngineName = Literal["auto", "onnx", "torch"]
@@ -61,10 +63,17 @@ class ForwardTimes:
 class Predictor:
     """Everything between a decoded sample and its prediction, for one checkpoint. Safe to share by threads."""
 
-    def __init__(self, config: CheckpointConfig, preprocessors: Preprocessors, engine: Engine) -> None:
+    def __init__(
+        self,
+        config: CheckpointConfig,
+        preprocessors: Preprocessors,
+        engine: Engine,
+        language_model: bytes | None = None,
+    ) -> None:
         self.config = config
         self.engine = engine
         self.preprocessors = preprocessors
+        self._decoder = _decoder(config, language_model)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -95,6 +104,28 @@ class Predictor:
             values = {head: self._value(head, subset_name(used), output, row) for head in output.values}
             predictions.append(Prediction(used, scores, output.embedding_BE[row], values))
         return predictions, ForwardTimes(between - start, perf_counter() - between)
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether it can say what is said in a recording."""
+        return self._decoder is not None
+
+    def transcribe(self, examples: Sequence[Example], decoding: Decoding = GREEDY) -> list[Transcript]:
+        """What is said in each recording, in order, by one pass.
+
+        Raises:
+            InputError: an example has no recording, or the model has no head for it.
+            ConfigError: see `CtcDecoder.decode`.
+        """
+        if self._decoder is None:
+            raise InputError("audio", "this model has no head that transcribes. Ask one that has.")
+        if any("audio" not in example.arrays for example in examples):
+            raise InputError("audio", "there is nothing to transcribe. Send a recording.")
+        frames = self.engine.frames(self.preprocessors.collate(examples))
+        return [
+            self._decoder.decode(log_probs_TV[:length], decoding)
+            for log_probs_TV, length in zip(frames.log_probs_nTV, frames.lengths_n, strict=True)
+        ]
 
     @property
     def single_label_heads(self) -> tuple[str, ...]:
@@ -181,7 +212,19 @@ def load_predictor(
         else OnnxEngine(checkpoint, num_threads=num_threads)
     )
     preprocessors = Preprocessors(checkpoint.config.preprocessing, checkpoint.tokenizer)
-    return Predictor(checkpoint.config, preprocessors, chosen)
+    return Predictor(checkpoint.config, preprocessors, chosen, checkpoint.contents.get(LANGUAGE_MODEL))
+
+
+def _decoder(config: CheckpointConfig, language_model: bytes | None) -> CtcDecoder | None:
+    head, encoder, audio = config.network.transcript, config.network.audio, config.preprocessing.audio
+    if head is None or encoder is None or audio is None:
+        return None
+    return CtcDecoder(
+        head.tokens,
+        audio.hop / audio.rate_hz * encoder.subsampling,
+        language_model=language_model,
+        language_weight=head.language_weight,
+    )
 
 
 def _cuda_answers() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from models.errors import ManifestError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
 MAX_BROKEN_ROWS = 1_000
 """So many, and the file is no manifest: the rest is not read."""
@@ -117,11 +118,13 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _class_folders(path: Path) -> Iterator[tuple[int, Row]]:
-    """ImageNet's layout: `<class>/<file>`, or `<split>/<class>/<file>`. Columns: image, label, split."""
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    """ImageNet's layout: `<class>/<file>`, or `<split>/<class>/<file>`. Columns: image or audio, label, split."""
+    kinds = dict.fromkeys(IMAGE_ENDINGS, "image") | dict.fromkeys(AUDIO_ENDINGS, "audio")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in kinds)
     for number, file in enumerate(files, start=1):
         parts = file.relative_to(path).parts
-        row = {"image": str(Path(path.name, *parts)), "label": parts[-2] if len(parts) > 1 else ""}
+        row = {"label": parts[-2] if len(parts) > 1 else ""}
+        row[kinds[file.suffix.lower()]] = str(Path(path.name, *parts))
         if len(parts) > 2:
             row["split"] = parts[0]
         yield number, row

@@ -40,3 +40,6 @@ class Decoding:
 
     num_beams: int = 1
     num_alternatives: int = 0
+
+
+GREEDY = Decoding()

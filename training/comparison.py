@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.config import FusionName
+from models.config import MODALITIES, FusionName
 from models.errors import ConfigError
 from models.nets.network import Network
 from training.data.encoded_rows import EncodedRows
@@ -119,7 +119,7 @@ def _with_encoders(plan: Plan, fingerprint: str, path: Path) -> Plan:
         state = RunState(fingerprint)
     if state.finished:
         load_module(path, plan.bench)
-    run_stages(plan, state=state, path=path, only=("image", "text"))
+    run_stages(plan, state=state, path=path, only=MODALITIES)
     return plan
 
 

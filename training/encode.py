@@ -4,14 +4,13 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.nets.encoders import Encoded
-from models.nets.encoders.image import ImageEncoder
-from models.nets.encoders.text import TextEncoder
 from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network
 from training.data.batches import BatchSource, EncoderInputs
@@ -29,16 +28,14 @@ def subsets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
 
 def encode(network: Network, modality: str, inputs: EncoderInputs) -> Encoded:
     """One modality's training inputs through its encoder's upper half, before `Network.normalise`."""
-    encoder = network.encoders[modality]
+    encoder: Any = network.encoders[modality]
+    given = getattr(inputs, modality)
+    assert given is not None  # noqa: S101 - callers ask only for what is there
     if modality == "image":
-        assert isinstance(encoder, ImageEncoder)  # noqa: S101 - for the type checker
-        assert inputs.image is not None  # noqa: S101 - callers ask only for what is there
         # Channels last is faster for depthwise convolutions on a CPU; training.setup lays the weights out so.
-        map_nCHW = inputs.image.map_nCHW.contiguous(memory_format=torch.channels_last)
-        return encoder.upper(inputs.image._replace(map_nCHW=map_nCHW))
-    assert isinstance(encoder, TextEncoder)  # noqa: S101 - for the type checker
-    assert inputs.text is not None  # noqa: S101 - callers ask only for what is there
-    return encoder.upper(inputs.text)
+        given = given._replace(map_nCHW=given.map_nCHW.contiguous(memory_format=torch.channels_last))
+    found: Encoded = encoder.upper(given.features if modality == "audio" else given)
+    return found
 
 
 def encode_each(network: Network, source: BatchSource, rows: Rows, inputs: EncoderInputs) -> dict[str, Encoded]:

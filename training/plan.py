@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.nets.encoders import Encoded
 from models.nets.heads import HeadOutputs
 from training.data.batches import BatchSource, EncoderInputs
 from training.data.pairs import Rows
@@ -17,6 +18,7 @@ from training.objective import head_losses
 from training.optimisation import distributed
 from training.optimisation.loop import Progress
 from training.recipe import Recipe
+from training.speech import transcript_loss
 from training.workbench import Workbench
 
 
@@ -40,6 +42,19 @@ class Plan:
         """Encoder inputs of this process's share of a training batch, drawn from a generator of its own."""
         own = distributed.own_generator(generator)
         return self.source.augmented(distributed.share(rows), self.recipe.augmentation, self.unknown_id, own)
+
+    def speech(self, rows: Rows, generator: torch.Generator) -> EncoderInputs:
+        """Recordings of this process's share of a training batch, some joined to longer ones."""
+        own = distributed.own_generator(generator)
+        return self.source.speech(distributed.share(rows), self.recipe.augmentation, own)
+
+    def spoken_loss(self, encoded: Encoded, inputs: EncoderInputs) -> Tensor | float:
+        """The weighted loss of what is said in recordings, of this process's share; 0 where nothing is known."""
+        network = self.bench.network
+        if inputs.audio is None or network.transcript is None:
+            return 0.0
+        found = transcript_loss(network, encoded, inputs.audio.spoken)
+        return 0.0 if found is None else self.recipe.objective.transcript * found
 
     def head_loss(self, name: str, found: HeadOutputs, truth: Truth) -> Tensor:
         """The weighted sum over heads, those of one encoder alone or SHARED; 0 where no row has a cell."""

@@ -6,9 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.config import Config, NetworkConfig, Preprocessing
+from models.config import MODALITIES, Config, NetworkConfig, Preprocessing
 from models.errors import ConfigError
 from models.manifest import Columns
+from training.augmentation import Augmentation
+
+RESERVED = ("retrieval", "transcript")
+"""Names of figures that are of no head."""
 
 
 class DataRecipe(Config):
@@ -80,8 +84,14 @@ class Stages(Config):
 
     image: Stage | None = None
     text: Stage | None = None
+    audio: Stage | None = None
     fusion: Stage | None = None
     joint: Stage | None = None
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The modalities whose encoder is trained alone."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _trains_something(self) -> Self:
@@ -123,28 +133,7 @@ class Objective(Config):
     )
     contrastive: float = Field(1.0, ge=0, description="Between modalities, both ways.")
     contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
-
-
-class Augmentation(Config):
-    """What training changes at random. Mirroring doubles the cache of maps; the rest costs next to nothing."""
-
-    mirror: bool = True
-    subword_dropout: float = Field(0.1, ge=0, lt=1)
-    map_crop: int = Field(
-        3, ge=0, description="Cells that a side of a cached map loses to a random window, at most."
-    )
-    map_mixup: float = Field(
-        0.0, ge=0, le=1, description="Chance that the image stage blends a batch with itself, shuffled (mixup)."
-    )
-    map_cutout: float = Field(0.3, ge=0, le=1, description="Chance that a square of a cached map is blanked.")
-    map_noise: float = Field(0.1, ge=0, lt=1, description="Deviation of a cached map's random gain.")
-    pixel_crop: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="Least share of an image's area that a crop keeps, where no block is frozen; 1: none.",
-    )
-    pixel_colour: float = Field(0.2, ge=0, le=1, description="How far its light and colours may go; 0 is none.")
+    transcript: float = Field(1.0, ge=0, description="What is said in a recording (CTC).")
 
 
 class GalleryRecipe(Config):
@@ -186,7 +175,7 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _columns_feed_the_network(self) -> Self:
-        for name in ("image", "text"):
+        for name in MODALITIES:
             column = getattr(self.data.columns, name)
             parts = (getattr(self.network, name), getattr(self.preprocessing, name))
             if any((part is None) == bool(column) for part in parts):
@@ -197,10 +186,8 @@ class Recipe(Config):
             raise ValueError(
                 "word_vectors: network.text has no embeddings that they could fill; use gru, lstm, rnn or cnn"
             )
-        if "retrieval" in self.data.columns.heads:
-            raise ValueError(
-                "data.columns: a head named 'retrieval' is what figures of retrieval are called; rename it"
-            )
+        for name in set(RESERVED) & set(self.data.columns.heads):
+            raise ValueError(f"data.columns: a head named {name!r} is what other figures are called; rename it")
         for head in self.objective.heads:
             if head not in self.data.columns.heads:
                 raise ValueError(
@@ -209,6 +196,15 @@ class Recipe(Config):
         for head in self.network.targets:
             if head not in self.data.columns.targets:
                 raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
+        return self
+
+    @model_validator(mode="after")
+    def _transcripts_are_learnt(self) -> Self:
+        transcript = self.data.columns.transcript
+        if (transcript is None) != (self.network.transcript is None):
+            raise ValueError("transcript: data.columns and network must both have it, or neither")
+        if transcript and not (self.stages.audio or self.stages.joint):
+            raise ValueError("network.transcript: nothing trains it. Add stages.audio or stages.joint")
         return self
 
 

@@ -11,7 +11,7 @@ from models.errors import ConfigError, ManifestError
 from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
 from training import assemble, report
-from training.data.pairs import Pairs, check_images, load_pairs
+from training.data.pairs import Pairs, check_files, load_pairs
 from training.data.truth import find_heads
 from training.measures.calibrate import fit_calibration
 from training.measures.evaluate import measure, run_subsets
@@ -54,13 +54,14 @@ def read(recipe: Recipe, data: Path) -> Pairs:
 
 
 def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
-    """Read the manifest and decode every image, without training.
+    """Read the manifest and decode every file, without training.
 
     Raises:
         ManifestError: with every fault that training would meet.
         ConfigError: an encoder that is to be trained alone, and nothing that it could learn.
     """
-    alone = [name for name in ("image", "text") if getattr(recipe.stages, name) is not None]
+    # A recording's encoder may learn from transcripts.
+    alone = [name for name in recipe.stages.alone if name != "audio" or not recipe.network.transcript]
     if alone and not recipe.data.columns.heads:
         raise ConfigError(
             f"stages.{alone[0]} trains an encoder alone, with labels or targets, and data.columns names none. "
@@ -70,9 +71,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
-    if recipe.preprocessing.image is not None:
-        progress.start("check images", len(pairs.images))
-        check_images(pairs, recipe.preprocessing.image.side_px, progress.advance)
+    progress.start("check files", len(pairs.images) + len(pairs.recordings))
+    check_files(pairs, recipe.preprocessing, progress.advance)
     return pairs
 
 

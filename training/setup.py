@@ -10,17 +10,21 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from models.checkpoint import Checkpoint
-from models.config import MiniLmTextEncoder, NetworkConfig
+from models.config import CtcHead, MiniLmTextEncoder, NetworkConfig
+from models.errors import ManifestError
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.encoders.text import TextLower, TransformerTextEncoder
 from models.nets.network import Network
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
+from models.spoken_text import encode_transcript
 from training.data.batches import BatchSource, Ids
 from training.data.image_cache import LowerCache, open_lower_cache
 from training.data.pairs import Pairs, prepare_pixels, prepare_texts
+from training.data.recordings import Recordings
 from training.data.text_cache import StateCache, open_state_cache
 from training.data.tokenizer import train_tokenizer
+from training.data.tokens import learn_tokens
 from training.data.truth import Truth, class_balance, find_heads
 from training.optimisation import distributed
 from training.optimisation.loop import Progress
@@ -115,7 +119,35 @@ def _network_config(
         theirs = None if start is None else start.config.network.text
         size = tokenizer.get_vocab_size() if theirs is None else getattr(theirs, "vocab_size", encoder.vocab_size)
         changes["text"] = encoder.model_copy(update={"vocab_size": size})
+    if recipe.network.audio is not None and recipe.preprocessing.audio is not None:
+        size = recipe.preprocessing.audio.num_mels
+        changes["audio"] = recipe.network.audio.model_copy(update={"num_mels": size})
+    if recipe.network.transcript is not None:
+        changes["transcript"] = _transcript_head(recipe.network.transcript, pairs)
     return recipe.network.model_copy(update=changes)
+
+
+def _transcript_head(head: CtcHead, pairs: Pairs) -> CtcHead:
+    """The head with its tokens, which spell every transcript.
+
+    Raises:
+        ManifestError: they do not, or there is nothing to learn them from.
+    """
+    train = [pairs.records[row] for row in pairs.rows("train")]
+    said = {record.row: record.transcript for record in train if record.transcript is not None}
+    try:
+        tokens = head.tokens or learn_tokens(said.values(), head)
+    except ValueError as error:
+        raise ManifestError([f"{pairs.path.name}: transcripts of train: {error}."]) from None
+    faults = []
+    for row, text in said.items():
+        try:
+            encode_transcript(text, tokens)
+        except ValueError as error:
+            faults.append(f"{pairs.path.name}:{row}: transcript: {error}. Add it to network.transcript.tokens.")
+    if faults:
+        raise ManifestError(faults)
+    return head.model_copy(update={"tokens": tokens})
 
 
 def _load_pretrained(network: Network, recipe: Recipe, known: Container[str]) -> dict[str, str]:
@@ -161,8 +193,12 @@ def _source(
             states = open_state_cache(folder, text_encoder, captions, progress.advance)
             if "text" not in known:
                 text_encoder.standardise(_some_texts(pairs, captions, states))
+    recordings = None
+    if recipe.preprocessing.audio is not None:
+        tokens = () if config.transcript is None else config.transcript.tokens
+        recordings = Recordings(pairs, recipe.preprocessing.audio, tokens)
     truth = Truth.of(pairs, config)
-    return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device())
+    return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device(), recordings)
 
 
 def _image_cache(

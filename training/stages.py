@@ -4,19 +4,18 @@
 
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.config import MODALITIES
 from models.errors import ConfigError
 from models.nets.encoders import Encoded
-from models.nets.encoders.image import ImageEncoder
-from models.nets.encoders.text import TextEncoder
 from models.nets.network import EncodedBatch, Network
 from training.data.augment import mix_maps
-from training.data.batches import EncoderInputs
+from training.data.batches import BatchSource, EncoderInputs
 from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Rows
 from training.encode import chunks, encode, encode_all, encode_each, gather_batch, together
@@ -30,13 +29,14 @@ from training.optimisation.loop import fit
 from training.optimisation.state import RunState
 from training.plan import Plan
 from training.recipe import Stage
+from training.speech import transcript_figures
 from training.workbench import SHARED, Workbench, learned_by
 
-STAGES = ("image", "text", "fusion", "joint")
+STAGES = (*MODALITIES, "fusion", "joint")
 
 Inputs = TypeVar("Inputs")
 Frozen = tuple[Rows, dict[str, Encoded]]
-Augmented = tuple[Rows, EncoderInputs]
+Augmented = tuple[Rows, tuple[EncoderInputs, EncoderInputs | None]]
 
 
 def run_stages(
@@ -49,8 +49,7 @@ def run_stages(
 ) -> None:
     """Run the recipe's stages that are not finished yet and are among `only`, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job[Any]]] = {
-        "image": _alone,
-        "text": _alone,
+        **dict.fromkeys(MODALITIES, _alone),
         "fusion": _fusion,
         "joint": joint_job,
     }
@@ -79,29 +78,41 @@ def run_stages(
             )
 
 
-def _alone(name: str, stage: Stage, plan: Plan) -> Job[tuple[Rows, EncoderInputs, Tensor, float]]:
-    """One encoder with heads of its own, which are dropped afterwards."""
+class _Loaded(NamedTuple):
+    """Rows of the whole batch, this process's inputs, and by what share each row is blended with its partner."""
+
+    rows: Rows
+    inputs: EncoderInputs
+    partner_B: Tensor
+    share: float
+
+
+def _alone(name: str, stage: Stage, plan: Plan) -> Job[_Loaded]:
+    """One encoder with heads of its own, which are dropped afterwards; transcripts' head is the network's."""
     source, bench = plan.source, plan.bench
     val = source.pairs.rows("val")
     val = val[source.has[name][val]]
 
-    def vectors_of(module: Workbench, inputs: EncoderInputs) -> Tensor:
-        return module.network.normalise(name, encode(module.network, name, inputs)).vector_nD
-
-    def load(rows: Rows, generator: torch.Generator) -> tuple[Rows, EncoderInputs, Tensor, float]:
-        inputs, share = plan.augmented(rows, generator), 0.0
+    def load(rows: Rows, generator: torch.Generator) -> _Loaded:
         partner_B = torch.arange(len(rows))
+        if name == "audio" and bench.network.transcript is not None:
+            return _Loaded(rows, plan.speech(rows, generator), partner_B, 0.0)
+        inputs, share = plan.augmented(rows, generator), 0.0
         if name == "image" and inputs.image is not None:
             mixed, partner_n, share = mix_maps(inputs.image, plan.recipe.augmentation, generator)
-            inputs, partner_B = EncoderInputs(mixed, None), distributed.spread_index(partner_n)
-        return rows, inputs, partner_B, share
+            inputs, partner_B = EncoderInputs(mixed), distributed.spread_index(partner_n)
+        return _Loaded(rows, inputs, partner_B, share)
 
-    def loss(loaded: tuple[Rows, EncoderInputs, Tensor, float]) -> Tensor:
+    def loss(loaded: _Loaded) -> Tensor:
         rows, inputs, partner_B, share = loaded
         with autocast(stage.precision, source.device):
-            vectors_nD = vectors_of(bench, inputs).float()
+            encoded = encode(bench.network, name, inputs)
+            vectors_nD = bench.network.normalise(name, encoded).vector_nD.float()
         found, truth = bench.run_alone(name, distributed.gather(vectors_nD)), source.truth.take(rows)
-        own = plan.head_loss(name, found, truth)
+        if name == "audio" and inputs.audio is not None:
+            # A recording that others were joined to is not what its row's labels say.
+            truth = truth.where(distributed.gather(inputs.audio.alone_n.float()) > 0)
+        own = plan.head_loss(name, found, truth) + plan.spoken_loss(encoded, inputs)
         if not share:
             return own
         return (1 - share) * own + share * plan.head_loss(name, found, truth.take(partner_B))
@@ -111,10 +122,17 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job[tuple[Rows, EncoderInputs
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         if not len(val):
             return {}
-        parts = [module.run_alone(name, vectors_of(module, source.plain(rows))) for rows in chunks(val)]
-        return validation_figures(module.network.config, joined(parts), source.truth.take(val))
+        network = module.network
+        vectors = (
+            network.normalise(name, encode(network, name, source.plain(rows))).vector_nD for rows in chunks(val)
+        )
+        parts = [module.run_alone(name, vectors_nD) for vectors_nD in vectors]
+        figures = validation_figures(network.config, joined(parts), source.truth.take(val))
+        return figures | (transcript_figures(network, source, val) if name == "audio" else {})
 
-    fresh = [*bench.network.norms[name].parameters(), *bench.alone[name].parameters()]
+    transcript = bench.network.transcript
+    heard = [] if name != "audio" or transcript is None else list(transcript.parameters())
+    fresh = [*bench.network.norms[name].parameters(), *bench.alone[name].parameters(), *heard]
     groups = [*_groups(bench.network, stage, [name], fresh), *bench.learned_groups(name, stage)]
     return Job(name, stage, groups, load, loss, validate, learned_by(name))
 
@@ -140,23 +158,32 @@ def fusion_job(name: str, stage: Stage, plan: Plan, encoded: EncodedRows) -> Job
 
 
 def joint_job(name: str, stage: Stage, plan: Plan) -> Job[Augmented]:
-    """Everything at once, encoders included."""
+    """Everything at once, encoders included; what is said is learnt from recordings that are joined for it."""
     network = plan.bench.network
     fresh = _beyond_encoders(plan.bench)
 
     def load(rows: Rows, generator: torch.Generator) -> Augmented:
-        return rows, plan.augmented(rows, generator)
+        inputs = plan.augmented(rows, generator)
+        return rows, (inputs, plan.speech(rows, generator) if network.transcript is not None else None)
 
     def batch_of(module: Workbench, loaded: Augmented) -> EncodedBatch:
         with autocast(stage.precision, plan.source.device):
-            batch = encode_all(module.network, plan.source, distributed.share(loaded[0]), loaded[1])
+            batch = encode_all(module.network, plan.source, distributed.share(loaded[0]), loaded[1][0])
         return gather_batch(batch)
+
+    def beside(loaded: Augmented) -> Tensor | float:
+        speech = loaded[1][1]
+        if speech is None or speech.audio is None:
+            return 0.0
+        with autocast(stage.precision, plan.source.device):
+            encoded = encode(network, "audio", speech)
+        return plan.spoken_loss(encoded, speech)
 
     def plain(module: Workbench, rows: Rows) -> EncodedBatch:
         return encode_all(module.network, plan.source, rows, plan.source.plain(rows))
 
     groups = _groups(network, stage, network.modalities, fresh)
-    return _shared_heads(name, stage, plan, groups, load, batch_of, plain)
+    return _shared_heads(name, stage, plan, groups, load, batch_of, plain, beside)
 
 
 def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
@@ -170,8 +197,13 @@ def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
         network.targets,
         network.embedding,
         bench.contrast,
+        *([] if network.transcript is None else [network.transcript]),
     )
     return [parameter for part in parts for parameter in part.parameters()]
+
+
+def _nothing_beside(_loaded: object) -> float:
+    return 0.0
 
 
 def _shared_heads(
@@ -182,22 +214,25 @@ def _shared_heads(
     load: Callable[[Rows, torch.Generator], tuple[Rows, Inputs]],
     batch_of: Callable[[Workbench, tuple[Rows, Inputs]], EncodedBatch],
     plain: Callable[[Workbench, Rows], EncodedBatch],
+    beside: Callable[[tuple[Rows, Inputs]], Tensor | float] = _nothing_beside,
 ) -> Job[tuple[Rows, Inputs]]:
     """The heads that are served, trained on every subset of the modalities in every step.
 
     The encoders run once a step and only the small fusion repeats. That costs less than drawing one subset at
-    random (modality dropout), and makes each subset a first-class input all the same. `plain` is for validation.
+    random (modality dropout), and makes each subset a first-class input all the same. `plain` is for validation,
+    `beside` a loss that is no head's.
     """
     source = plan.source
     val = source.pairs.rows("val")
 
     def loss(loaded: tuple[Rows, Inputs]) -> Tensor:
-        return multitask_loss(plan, loaded[0], batch_of(plan.bench, loaded))
+        return multitask_loss(plan, loaded[0], batch_of(plan.bench, loaded)) + beside(loaded)
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        return subset_figures(module.network, source, val, lambda rows: plain(module, rows))
+        figures = subset_figures(module.network, source, val, lambda rows: plain(module, rows))
+        return figures | _spoken_figures(module.network, source, val)
 
     groups = [*groups, *plan.bench.learned_groups(SHARED, stage)]
     return Job(name, stage, groups, load, loss, validate, learned_by(SHARED))
@@ -207,12 +242,15 @@ def _shared_heads(
 def validate(plan: Plan) -> dict[str, float]:
     """Figures of the network as it stands on the validation rows: `<subset>/<head>`, higher is better."""
     network, source = plan.bench.network.eval(), plan.source
-    return subset_figures(
-        network,
-        source,
-        source.pairs.rows("val"),
-        lambda rows: encode_all(network, source, rows, source.plain(rows)),
+    val = source.pairs.rows("val")
+    figures = subset_figures(
+        network, source, val, lambda rows: encode_all(network, source, rows, source.plain(rows))
     )
+    return figures | _spoken_figures(network, source, val)
+
+
+def _spoken_figures(network: Network, source: BatchSource, rows: Rows) -> dict[str, float]:
+    return {f"audio/{name}": value for name, value in transcript_figures(network, source, rows).items()}
 
 
 @torch.no_grad()
@@ -238,8 +276,7 @@ def _groups(
     """New layers at the stage's rate; pretrained ones at theirs, or frozen; the lower half always frozen."""
     backbone: list[nn.Parameter] = []
     for name in modalities:
-        encoder = network.encoders[name]
-        assert isinstance(encoder, ImageEncoder | TextEncoder)  # noqa: S101 - for the type checker
+        encoder: Any = network.encoders[name]
         backbone += encoder.pretrained()
         fresh = [*fresh, *encoder.fresh()]
     groups = [(fresh, stage.learning_rate)]

@@ -46,6 +46,8 @@ def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
     relabelled = tuple(
         f"heads.{head}." for head, config in ours.classes.items() if theirs.classes.get(head) != config
     )
+    if theirs.transcript != ours.transcript:
+        relabelled = (*relabelled, "transcript.")
     state = network.state_dict()
     network.load_state_dict(_fitting(start, state, relabelled), strict=False)
     return dict.fromkeys(shared, f"{start.config.name} version {start.config.version}")

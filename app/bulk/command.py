@@ -17,7 +17,6 @@ from app.settings import PROGRAM, Settings
 from app.settings_reading import load_settings
 from app.stores import KeptStore, database_store, open_store
 from models.errors import ConfigError
-from models.image_guards import ImageLimits
 from models.manifest import Columns, read_manifest
 from retrieval.gallery import WritableGallery
 from retrieval.sqlite.store import SqliteStore
@@ -100,7 +99,7 @@ def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
     records = read_manifest(options.manifest, _columns(options, model))
     gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before the rows are sound
-    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    limits = settings.decode_limits.image
     line = _Line(len(records), say)
     done = import_records(
         records,

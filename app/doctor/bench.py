@@ -14,7 +14,6 @@ from app.served import Model
 from app.settings import Settings
 from app.upload import Upload
 from models.batch import Example
-from models.image_guards import ImageLimits
 
 _NUM_ITEMS = 64
 _LEAST_ANSWERS = 3  # even where one takes longer than the seconds given
@@ -47,7 +46,7 @@ class ServiceBench:
         self._settings = settings
         self._seconds = seconds
         self._models = {settings.num_threads: model}
-        self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self._limits = settings.decode_limits
         self._items = request_items(model)
         self._examples: dict[str, list[Example]] = {}
         self._longest: dict[str, Example] = {}

@@ -55,6 +55,7 @@ class ModelResponse(BaseModel):
     values: dict[str, ValueHeadResponse] | None = Field(
         None, exclude_if=is_none, description="Left out where no head gives a number."
     )
+    transcribes: bool = Field(description="Whether it says what is said in a recording.")
     dimensions: int = Field(description="Length of an embedding.")
     embedding_id: str
     engine: str
@@ -79,6 +80,7 @@ class ModelResponse(BaseModel):
                 for name, head in config.network.classes.items()
             },
             values={name: ValueHeadResponse.of(head) for name, head in config.network.targets.items()} or None,
+            transcribes=model.predictor.transcribes,
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,
             engine=model.predictor.engine.name,

@@ -44,6 +44,9 @@ class CtcHead(Config):
     kind: Literal["ctc"] = "ctc"
     units: Literal["characters", "subwords", "words"] = "characters"
     num_subwords: int = Field(200, ge=16, le=8_000, description="At most so many, where units are subwords.")
+    language_weight: float = Field(
+        0.5, ge=0, le=10, description="Of the n-gram model in beam search, where the checkpoint has one."
+    )
     tokens: tuple[str, ...] = Field(
         (), description='Training fills them in. Number 0 is the blank, "". A word begins with "\u2581".'
     )

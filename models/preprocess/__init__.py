@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from models.batch import Arrays, Batch, Example
 from models.config import MODALITIES, Preprocessing
 from models.errors import InputError
+from models.preprocess.audio import AudioPreprocessor
 from models.preprocess.image import ImagePreprocessor
 from models.preprocess.text import TextPreprocessor
 from models.sample import Sample
@@ -24,7 +25,7 @@ class Preprocessor(Protocol):
         """Stack the arrays of one or more items, in order."""
 
     def cost(self, arrays: Arrays) -> int:
-        """What its encoder's work on one item grows with, in the modality's own unit: pixels, tokens."""
+        """What its encoder's work on one item grows with, in the modality's own unit: pixels, tokens, features."""
 
 
 class Preprocessors:
@@ -39,6 +40,8 @@ class Preprocessors:
             if tokenizer is None:
                 raise ValueError("text preprocessing needs a tokenizer")
             table["text"] = TextPreprocessor(config.text, tokenizer)
+        if config.audio is not None:
+            table["audio"] = AudioPreprocessor(config.audio)
         self.config = config
         self._table: Mapping[str, Preprocessor] = {name: table[name] for name in MODALITIES if name in table}
 

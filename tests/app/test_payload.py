@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.body import ImageParser, parse_json
+from app.body import IMAGE, FileParser, parse_json
 from app.errors import MalformedError, status_of
 from app.fields import File, RawFields
 from app.form import FormParser
@@ -27,12 +27,12 @@ def predict_json(value: object) -> object:
 @pytest.mark.parametrize(
     ("fields", "field", "says"),
     [
-        ({}, "image or text", "at least one"),
-        ({"text": "", "image": None}, "image or text", "at least one"),
+        ({}, "image or text or audio", "at least one"),
+        ({"text": "", "image": None}, "image or text or audio", "at least one"),
         ({"text": 5}, "text", "must be a string, not a number"),
         ({"txet": "red"}, "txet", "Did you mean 'text'?"),
         ({"text": "red", "explain": True}, "explain", "unknown field"),
-        ({"audio": "AAAA"}, "audio", "unknown field"),
+        ({"sensors": "AAAA"}, "sensors", "unknown field"),
         ({"image": {"url": "http://x"}}, "image", "URL is switched off"),
         ({"image": {"url": 5, "more": 1}}, "image", "URL is switched off"),
         ({"image": {"path": "x"}}, "image", "base64"),
@@ -113,7 +113,7 @@ def parse_form(
 
 
 def parse_image(body: bytes, query: str) -> RawFields:
-    parser = ImageParser(query, SETTINGS.spool_bytes)
+    parser = FileParser(IMAGE, query, SETTINGS.spool_bytes)
     parser.write(body)
     return parser.fields()
 

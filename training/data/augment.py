@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from models.nets.encoders.image import Lower
 from models.nets.encoders.text import TextLower
-from training.recipe import Augmentation
+from training.augmentation import Augmentation
 
 CUTOUT_SHARE = 0.3  # of a map's side
 MIXUP_ALPHA = 0.4  # of the Beta distribution that the share of the second image is drawn from

@@ -15,12 +15,13 @@ from models.nets.encoders import join_features
 from models.nets.encoders.image import Lower
 from models.nets.encoders.text import TextLower
 from models.preprocess.text import pad_ids
+from training.augmentation import Augmentation
 from training.data.augment import augment_maps, augment_pixels, drop_subwords
 from training.data.image_cache import LowerCache
 from training.data.pairs import Pairs, Rows
+from training.data.recordings import AudioInputs, Recordings
 from training.data.text_cache import StateCache
 from training.data.truth import Truth
-from training.recipe import Augmentation
 
 Ids = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -30,14 +31,15 @@ CPU = torch.device("cpu")
 class EncoderInputs:
     """Inputs of the encoders' upper halves, each only for the rows that have its modality, as in `Batch`."""
 
-    image: Lower | None
-    text: TextLower | None
+    image: Lower | None = None
+    text: TextLower | None = None
+    audio: AudioInputs | None = None
 
     def to(self, device: torch.device) -> Self:
         """The same on a device; where they are there already, nothing is copied."""
         image = None if self.image is None else Lower(*(part.to(device) for part in self.image))
         text = None if self.text is None else TextLower(*(part.to(device) for part in self.text))
-        return type(self)(image, text)
+        return type(self)(image, text, None if self.audio is None else self.audio.to(device))
 
 
 class BatchSource:
@@ -55,18 +57,21 @@ class BatchSource:
         captions: Sequence[Sequence[Ids]],
         states: StateCache | None = None,
         device: torch.device = CPU,
+        recordings: Recordings | None = None,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
         self.cache = cache
         self.captions = captions
         self.states = states
+        self.recordings = recordings
         self.device = device
         self.truth = (truth if isinstance(truth, Truth) else Truth.of_labels(truth)).to(device)
         self.labels_NH = self.truth.labels_NH
         self.has = {
             "image": pairs.image_of_N >= 0,
             "text": np.array([bool(part) for part in captions], dtype=bool),
+            "audio": pairs.recording_of_N >= 0,
         }
         self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
         self.present_NM = self.present_NM.to(device)
@@ -74,22 +79,29 @@ class BatchSource:
         self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
 
     def same(self, rows: Rows) -> Tensor:
-        """(B, B) bool: rows with an equal text or an equal image, which are no negatives of one another."""
-        texts_B, images_B = self._text_of_N[rows], self.pairs.image_of_N[rows]
-        equal_texts_BB = (texts_B[:, None] == texts_B) & self.has["text"][rows]
-        equal_images_BB = (images_B[:, None] == images_B) & self.has["image"][rows]
-        return torch.from_numpy(equal_texts_BB | equal_images_BB).to(self.device)
+        """(B, B) bool: rows with an equal text, image or recording, which are no negatives of one another."""
+        numbers = {"text": self._text_of_N, "image": self.pairs.image_of_N, "audio": self.pairs.recording_of_N}
+        equal_BB = np.zeros((len(rows), len(rows)), dtype=bool)
+        for name, number_of_N in numbers.items():
+            own_B = number_of_N[rows]
+            equal_BB |= (own_B[:, None] == own_B) & self.has[name][rows]
+        return torch.from_numpy(equal_BB).to(self.device)
 
     def plain(self, rows: Rows) -> EncoderInputs:
         """Nothing random: first captions, images as they are."""
         image = self._images(rows, np.zeros(len(rows), dtype=np.intp))
         text = self._texts([(int(row), 0) for row in rows if self.captions[row]])
-        return EncoderInputs(image, text).to(self.device)
+        heard = self._heard(rows)
+        audio = self.recordings.plain(heard) if self.recordings is not None and len(heard) else None
+        return EncoderInputs(image, text, audio).to(self.device)
 
     def augmented(
         self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
     ) -> EncoderInputs:
-        """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented."""
+        """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented.
+
+        Recordings are changed at random, each still one row's.
+        """
         picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
         num_variants = 1 if self.cache is None else self.cache.num_variants
         image = self._images(rows, (picks[0] % num_variants).astype(np.intp))
@@ -101,7 +113,25 @@ class BatchSource:
         text = self._texts(chosen)
         if text is not None:
             text = drop_subwords(text, config, unknown_id, generator)
-        return EncoderInputs(image, text).to(self.device)
+        audio = self._augmented_audio(rows, config, generator, joined=False)
+        return EncoderInputs(image, text, audio).to(self.device)
+
+    def speech(self, rows: Rows, config: Augmentation, generator: torch.Generator) -> EncoderInputs:
+        """Recordings alone, changed at random, some of them followed by others of their speaker."""
+        return EncoderInputs(audio=self._augmented_audio(rows, config, generator, joined=True)).to(self.device)
+
+    def _heard(self, rows: Rows) -> Rows:
+        heard: Rows = rows[self.has["audio"][rows]]
+        return heard
+
+    def _augmented_audio(
+        self, rows: Rows, config: Augmentation, generator: torch.Generator, *, joined: bool
+    ) -> AudioInputs | None:
+        heard = self._heard(rows)
+        if self.recordings is None or not len(heard):
+            return None
+        rng = np.random.default_rng(int(torch.randint(0, 1 << 62, (), generator=generator)))
+        return self.recordings.augmented(heard, config, rng, joined=joined)
 
     def _images(self, rows: Rows, variants: Rows) -> Lower | None:
         has = self.has["image"][rows]

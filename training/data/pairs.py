@@ -1,12 +1,14 @@
-"""A manifest, decoded and prepared by the trunk: splits, label numbers, token ids, and where the pixels are.
+"""A manifest, decoded and prepared by the trunk: splits, label numbers, token ids, and where the files are.
 
-# N rows of the manifest, H heads, I distinct images, B batch, M modalities"""
+# N rows of the manifest, H heads, B batch, M modalities"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,18 @@ from numpy.typing import NDArray
 from models.batch import Arrays
 from models.config import Preprocessing
 from models.decode import decode_image
+from models.decode_audio import AudioLimits, decode_audio
 from models.errors import InputError, ManifestError
 from models.manifest import SPLITS, Columns, Record, carve_splits, read_manifest
 from models.preprocess import Preprocessors
 from models.preprocess.image import ImagePreprocessor
 from models.sample import Sample
+
+FILE_MODALITIES = ("image", "audio")
+"""Those that come in files; equal ones are one."""
+
+RECORDING_LIMITS = AudioLimits()
+"""Of recordings to learn from, the same as of those that are served."""
 
 UNLABELLED = -1
 Rows = NDArray[np.intp]
@@ -29,6 +38,7 @@ class Pairs:
     """The rows of a manifest with their splits; still knows nothing of a network.
 
     image_of_N: index into `images`, -1 where a row has none. Equal files are one image.
+    recording_of_N: the same of `recordings`.
     """
 
     path: Path
@@ -37,6 +47,13 @@ class Pairs:
     images: Sequence[Path]
     image_of_N: Rows
     hash: str
+    recordings: Sequence[Path] = ()
+    recording_of_N: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+
+    def __post_init__(self) -> None:
+        """Without recordings, no row has one."""
+        if len(self.recording_of_N) != len(self.records):
+            object.__setattr__(self, "recording_of_N", np.full(len(self.records), -1, dtype=np.intp))
 
     def rows(self, *splits: str) -> Rows:
         """Indices of the rows of these splits, in the manifest's order."""
@@ -47,50 +64,97 @@ class Pairs:
         return {split: len(self.rows(split)) for split in SPLITS}
 
 
+class _Files(NamedTuple):
+    """The distinct files of a modality: the first of equal ones, its number by digest, and digests by path."""
+
+    paths: list[Path]
+    number: dict[str, int]
+    digests: dict[Path, str]
+
+    def of(self, path: Path | None) -> int:
+        return -1 if path is None else self.number[self.digests[path]]
+
+
 def load_pairs(path: Path, columns: Columns, *, seed: int, val: float, test: float) -> Pairs:
-    """Read a manifest, find equal images, and give every row a split.
+    """Read a manifest, find equal files, and give every row a split.
 
     Raises:
         ManifestError: all faults, each with its file and row.
     """
     records = read_manifest(path, columns)
-    digests: dict[Path, str] = {}
-    for record in records:
-        if record.image is not None and record.image not in digests:
-            digests[record.image] = hashlib.sha256(record.image.read_bytes()).hexdigest()
-    number: dict[str, int] = {}
-    images: list[Path] = []
-    for image, digest in digests.items():
-        if digest not in number:
-            number[digest] = len(images)
-            images.append(image)
-    keys = {record.id: f"image={digests[record.image]}" for record in records if record.image is not None}
+    found = {modality: _distinct_files(records, modality) for modality in FILE_MODALITIES}
+    keys = {
+        record.id: [
+            f"{modality}={found[modality].digests[file]}"
+            for modality in FILE_MODALITIES
+            if (file := record.file(modality)) is not None
+        ]
+        for record in records
+    }
     splits = carve_splits(records, keys, seed=seed, val=val, test=test)
-    image_of_N = np.array([-1 if r.image is None else number[digests[r.image]] for r in records], dtype=np.intp)
     whole = hashlib.sha256(path.read_bytes() if path.is_file() else b"")
-    whole.update("".join(number).encode())
-    return Pairs(path, records, splits, images, image_of_N, whole.hexdigest())
+    for files in found.values():
+        whole.update("".join(files.number).encode())
+    numbers = {
+        modality: np.array([found[modality].of(record.file(modality)) for record in records], dtype=np.intp)
+        for modality in FILE_MODALITIES
+    }
+    return Pairs(
+        path,
+        records,
+        splits,
+        found["image"].paths,
+        numbers["image"],
+        whole.hexdigest(),
+        found["audio"].paths,
+        numbers["audio"],
+    )
 
 
-def check_images(pairs: Pairs, side_px: int, advance: Callable[[int], None]) -> None:
-    """Decode every image once.
+def _distinct_files(records: Sequence[Record], modality: str) -> _Files:
+    files = _Files([], {}, {})
+    for record in records:
+        path = record.file(modality)
+        if path is None or path in files.digests:
+            continue
+        digest = files.digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest not in files.number:
+            files.number[digest] = len(files.paths)
+            files.paths.append(path)
+    return files
+
+
+def check_files(pairs: Pairs, preprocessing: Preprocessing, advance: Callable[[int], None]) -> None:
+    """Decode every image and every recording once.
 
     Raises:
         ManifestError: naming each file that cannot be decoded, and its first row.
     """
-    first_row = {image: record.row for record in reversed(pairs.records) if (image := record.image) is not None}
+    ways: list[tuple[Path, Callable[[bytes], object]]] = []
+    if (image := preprocessing.image) is not None:
+        ways += [(path, partial(decode_image, side_px=image.side_px)) for path in pairs.images]
+    if (audio := preprocessing.audio) is not None:
+        decode = partial(decode_audio, rate_hz=audio.rate_hz, limits=RECORDING_LIMITS)
+        ways += [(path, decode) for path in pairs.recordings]
+    first_row = {
+        path: record.row
+        for record in reversed(pairs.records)
+        for path in (record.image, record.audio)
+        if path is not None
+    }
 
-    def fault(image: Path) -> str | None:
+    def fault(way: tuple[Path, Callable[[bytes], object]]) -> str | None:
+        path, decode = way
         try:
-            decode_image(image.read_bytes(), side_px=side_px)
+            decode(path.read_bytes())
         except InputError as error:
-            return f"{pairs.path.name}:{first_row[image]}: {image.name}: {error.detail}"
+            return f"{pairs.path.name}:{first_row[path]}: {path.name}: {error.detail}"
         finally:
             advance(1)
         return None
 
     with ThreadPoolExecutor() as pool:
-        faults = [line for line in pool.map(fault, pairs.images) if line is not None]
+        faults = [line for line in pool.map(fault, ways) if line is not None]
     if faults:
         raise ManifestError(faults)
 

@@ -35,6 +35,15 @@ class Truth(NamedTuple):
         sets = {head: found[rows] for head, found in self.label_sets.items()}
         return Truth(self.labels_NH[rows], sets, self.targets_NT[rows])
 
+    def where(self, keep_N: Tensor) -> "Truth":
+        """The same rows; those that are not to be kept have no cells."""
+        sets = {head: found.masked_fill(~keep_N[:, None], torch.nan) for head, found in self.label_sets.items()}
+        return Truth(
+            self.labels_NH.masked_fill(~keep_N[:, None], UNLABELLED),
+            sets,
+            self.targets_NT.masked_fill(~keep_N[:, None], torch.nan),
+        )
+
     def to(self, device: torch.device) -> "Truth":
         """The same on a device."""
         sets = {head: found.to(device) for head, found in self.label_sets.items()}

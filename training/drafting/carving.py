@@ -62,7 +62,7 @@ def find_carve(
     ways = [(share, share)] if split else [(share, share), (0.2, 0.2), (0.3, 0.3), (0.4, 0.0)]
     names = [str(row[identity]) if identity else str(number) for number, row in rows]
     cells = [str(row.get(image)) if image else "" for _, row in rows]
-    images = {name: image_keys[cell] for name, cell in zip(names, cells, strict=True) if cell in image_keys}
+    images = {name: (image_keys[cell],) for name, cell in zip(names, cells, strict=True) if cell in image_keys}
     kept = [()] if split else [tuple(group[:count]) for count in range(len(group), -1, -1)]
     for keep in kept:
         records = [_record(name, row, split, keep) for name, (_, row) in zip(names, rows, strict=True)]

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from models.batch import Example
 from models.calibration import subset_name
 from models.checkpoint import CheckpointConfig
+from models.config import Preprocessing
 from models.decode import decode_image
+from models.decode_audio import decode_audio
 from models.engine import Output
 from models.errors import InputError, ManifestError
 from models.manifest import Record
 from models.predictor import Predictor
 from models.sample import Sample
-from training.data.pairs import UNLABELLED
+from training.data.pairs import RECORDING_LIMITS, UNLABELLED
 from training.data.truth import label_matrix, target_values
 from training.encode import subsets
 from training.measures.matching import matching
@@ -36,6 +38,7 @@ from training.measures.metrics import (
 )
 from training.measures.outputs import Captions, SubsetOutput
 from training.measures.same_label import same_label
+from training.measures.words import transcript_figures
 from training.optimisation.loop import Progress
 
 BATCH = 8
@@ -48,7 +51,7 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
     """Encode every record once, and fuse it once for each subset of the modalities.
 
     Raises:
-        ManifestError: naming the row whose image cannot be decoded.
+        ManifestError: naming the row whose file cannot be decoded.
     """
     progress.start("evaluate", len(records))
     rows: dict[str, list[NDArray[np.intp]]] = {}
@@ -72,7 +75,21 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
     outputs = {name: _joined(rows[name], found[name]) for name in order if name in found}
     if "text" in outputs and any(len(record.texts) > 1 for record in records):
         outputs["text"] = replace(outputs["text"], captions=_captions(predictor, records, progress))
+    if "audio" in outputs and predictor.transcribes:
+        heard = _transcripts(predictor, [records[row] for row in outputs["audio"].rows], progress)
+        outputs["audio"] = replace(outputs["audio"], transcripts=heard)
     return outputs
+
+
+def _transcripts(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
+    """What is heard in each recording, read greedily."""
+    progress.start("transcripts", len(records))
+    heard: list[str] = []
+    for start in range(0, len(records), BATCH):
+        part = [prepare(predictor, record) for record in records[start : start + BATCH]]
+        heard += [transcript.text for transcript in predictor.transcribe(part)]
+        progress.advance(len(part))
+    return heard
 
 
 def _captions(predictor: Predictor, records: Sequence[Record], progress: Progress) -> Captions:
@@ -103,15 +120,20 @@ def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> Subs
 
 
 def prepare(predictor: Predictor, record: Record) -> Example:
-    """A record as the service would take it: its image file's bytes and its first text."""
-    side = predictor.config.preprocessing.image.side_px if predictor.config.preprocessing.image else 0
+    """A record as the service would take it: its files' bytes and its first text."""
     try:
-        image = None
-        if record.image is not None and side:
-            image = decode_image(record.image.read_bytes(), side_px=side)
-        return predictor.prepare(Sample(image=image, text=record.texts[0] if record.texts else None))
+        return predictor.prepare(_decode(predictor.config.preprocessing, record))
     except InputError as error:
         raise ManifestError([f"row {record.row}: {error}"]) from error
+
+
+def _decode(config: Preprocessing, record: Record) -> Sample:
+    image = audio = None
+    if record.image is not None and config.image is not None:
+        image = decode_image(record.image.read_bytes(), side_px=config.image.side_px)
+    if record.audio is not None and config.audio is not None:
+        audio = decode_audio(record.audio.read_bytes(), rate_hz=config.audio.rate_hz, limits=RECORDING_LIMITS)
+    return Sample(image=image, text=record.texts[0] if record.texts else None, audio=audio)
 
 
 def measure(
@@ -138,6 +160,9 @@ def measure(
             figures[subset] |= {head: found} if found else {}
         for head, found in _same_label(output, records, config).items():
             figures[subset][head]["same_label"] = found
+        if output.transcripts is not None:
+            found = _spoken_figures(output.transcripts, [records[row].transcript for row in output.rows])
+            figures[subset] |= {"transcript": found} if found else {}
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
         figures["image+text"]["retrieval"] = matching(outputs, records, with_index=with_index)
     return figures
@@ -159,6 +184,11 @@ def _class_figures(
         chosen = [config.calibration.prediction_set(head, subset, scores_C, COVERAGE) for scores_C in scores_nC]
         figures["coverage_90"] = coverage(chosen, labels_n)
     return figures
+
+
+def _spoken_figures(heard: Sequence[str], said: Sequence[str | None]) -> dict[str, Any]:
+    known = [(text, found) for text, found in zip(said, heard, strict=True) if text is not None]
+    return transcript_figures([text for text, _ in known], [found for _, found in known]) if known else {}
 
 
 def _same_label(

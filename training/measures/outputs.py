@@ -2,7 +2,7 @@
 
 # n records of a subset, q captions, C classes, E embedding dimensions"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ class SubsetOutput:
     logits: head → (n, C). embedding_nE: unit norm.
     captions: of text alone, where some record has several: all else is of the first.
     values, log_variances: head → (n,), in deviations from the training rows' mean.
+    transcripts: of recordings alone, what is heard in each, where the network can tell.
     """
 
     rows: NDArray[np.intp]
@@ -35,6 +36,7 @@ class SubsetOutput:
     captions: Captions | None = None
     values: Mapping[str, Floats] = field(default_factory=dict)
     log_variances: Mapping[str, Floats] = field(default_factory=dict)
+    transcripts: Sequence[str] | None = None
 
     def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
         """The same for some of its rows, in order, without captions."""

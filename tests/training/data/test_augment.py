@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from models.nets.encoders.image import Lower
 from models.nets.encoders.text import TextLower
 from tests.tiny import picture
+from training.augmentation import Augmentation
 from training.data.augment import augment_maps, augment_pixels, drop_subwords, mix_maps
-from training.recipe import Augmentation
 
 NOTHING = Augmentation(
     mirror=False,

@@ -5,13 +5,13 @@ import torch
 from models.nets.network import EncodedBatch
 from models.preprocess import Preprocessors
 from tests.tiny import SIDE_PX, Recorder, tiny_network, tiny_recipe, tiny_tokenizer, write_pairs
+from training.augmentation import Augmentation
 from training.data.batches import BatchSource
 from training.data.image_cache import open_lower_cache
 from training.data.pairs import Pairs, label_numbers, label_vocabularies, load_pairs, prepare_pixels, prepare_texts
 from training.encode import encode_all, subset_mask, subsets
 from training.multitask import multitask_loss
 from training.plan import Plan
-from training.recipe import Augmentation
 from training.trust import fit_trust
 from training.workbench import Workbench
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.image_url import AllowedHosts, ImageUrl, UrlError
+from app.file_url import AllowedHosts, FileUrl, UrlError
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from app.image_url import AllowedHosts, ImageUrl, UrlError
     ],
 )
 def test_a_url_is_taken_apart(text: str, parts: tuple[str, str, int, str]) -> None:
-    url = ImageUrl.parse(text)
+    url = FileUrl.parse(text)
     assert (url.scheme, url.host, url.port, url.target) == parts
 
 
@@ -53,14 +53,14 @@ ODD = (
 @pytest.mark.parametrize("text", ODD)
 def test_an_odd_spelling_is_refused(text: str) -> None:
     with pytest.raises(UrlError, match=r"\. |spelt"):
-        ImageUrl.parse(text)
+        FileUrl.parse(text)
 
 
 @given(st.text() | st.from_regex(r"https?://[!-~]{0,30}", fullmatch=True))
 def test_what_is_taken_has_one_plain_host(text: str) -> None:
     with contextlib.suppress(UrlError):
-        url = ImageUrl.parse(text)
-        assert ImageUrl.parse(f"{url.scheme}://{url.authority}{url.target}") == url
+        url = FileUrl.parse(text)
+        assert FileUrl.parse(f"{url.scheme}://{url.authority}{url.target}") == url
         assert url.target[0] == "/"
         assert url.target.isascii()
         assert url.target.isprintable()
@@ -79,7 +79,7 @@ def test_what_is_taken_has_one_plain_host(text: str) -> None:
     ],
 )
 def test_a_redirect_is_followed_from_where_it_stands(location: str, whither: str) -> None:
-    assert ImageUrl.parse("https://a.example/b/").join(location) == ImageUrl.parse(whither)
+    assert FileUrl.parse("https://a.example/b/").join(location) == FileUrl.parse(whither)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_a_redirect_is_followed_from_where_it_stands(location: str, whither: str
 )
 def test_a_redirect_that_no_image_needs_is_refused(location: str) -> None:
     with pytest.raises(UrlError):
-        ImageUrl.parse("https://a.example/b/").join(location)
+        FileUrl.parse("https://a.example/b/").join(location)
 
 
 def test_a_way_from_http_to_https_is_allowed() -> None:
-    url = ImageUrl.parse("http://a.example/").join("https://a.example/")
+    url = FileUrl.parse("http://a.example/").join("https://a.example/")
     assert (url.scheme, url.port) == ("https", 443)
 
 
@@ -120,7 +120,7 @@ def test_a_way_from_http_to_https_is_allowed() -> None:
     ],
 )
 def test_a_host_on_the_list_is_allowed(entries: str, text: str) -> None:
-    AllowedHosts.parse(entries.split(",")).check(ImageUrl.parse(text))
+    AllowedHosts.parse(entries.split(",")).check(FileUrl.parse(text))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_host_on_the_list_is_allowed(entries: str, text: str) -> None:
 )
 def test_any_other_is_refused(entries: str, text: str) -> None:
     with pytest.raises(UrlError, match="not allowed here"):
-        AllowedHosts.parse(entries.split(",")).check(ImageUrl.parse(text))
+        AllowedHosts.parse(entries.split(",")).check(FileUrl.parse(text))
 
 
 @pytest.mark.parametrize(

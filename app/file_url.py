@@ -26,7 +26,7 @@ class UrlError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageUrl:
+class FileUrl:
     """A URL of http or https in its parts; `host` is a lower-case name, or an address without brackets."""
 
     scheme: str
@@ -97,7 +97,7 @@ class AllowedHosts:
     def __bool__(self) -> bool:
         return bool(self.entries)
 
-    def check(self, url: ImageUrl) -> None:
+    def check(self, url: FileUrl) -> None:
         """Refuse a URL of another host or port.
 
         Raises:
@@ -109,7 +109,7 @@ class AllowedHosts:
             )
 
 
-def _matches(pattern: str, port: int | None, url: ImageUrl) -> bool:
+def _matches(pattern: str, port: int | None, url: FileUrl) -> bool:
     if url.port != port and not (port is None and url.port in _PORTS.values()):
         return False
     if pattern.startswith("*."):
