@@ -88,4 +88,5 @@ def _tone(num_bands: int, deviation_db: float, rng: np.random.Generator) -> Floa
     knots = rng.normal(0, deviation_db, _NUM_KNOTS)
     places_F = np.linspace(0, _NUM_KNOTS - 1, num_bands)
     curve_F = np.interp(places_F, np.arange(_NUM_KNOTS), knots)
-    return ((curve_F - curve_F.mean()) / (RANGE_DB / 2)).astype(np.float32)
+    tone_F: Floats = ((curve_F - curve_F.mean()) / (RANGE_DB / 2)).astype(np.float32)
+    return tone_F
