@@ -31,9 +31,7 @@ def transcript_figures(said: Sequence[str], heard: Sequence[str]) -> dict[str, A
         "cer": float(jiwer.process_characters(references, found).cer),
         "exact": exact,
         "rows": len(references),
-        "confusions": [
-            [*words, count] for words, count in word_confusions(said, heard).most_common(MOST_CONFUSIONS)
-        ],
+        "confusions": [[*words, count] for words, count in confusions.most_common(MOST_CONFUSIONS)],
     }
 
 

@@ -162,8 +162,8 @@ def _spoken_section(subsets: Mapping[str, Any], files: Collection[str]) -> str:
     return section(
         "### What is said",
         rates
-        and "Words put in, left out or taken for others, by the words that were said; the same of characters. Read "
-        "greedily; case and punctuation do not count.",
+        and "Words put in, left out or taken for others, by the words that were said; the same of characters. "
+        "Read greedily; case and punctuation do not count.",
         rates,
         confusions and "Words taken for others, the most frequent:",
         confusions,
