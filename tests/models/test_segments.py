@@ -1,0 +1,87 @@
+"""Bursts and pauses, in pieces of any size."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.segments import Segment, Segmenter
+
+RATE = 8_000
+
+
+def noise(seconds: float, level: float) -> np.ndarray:
+    return (level * np.random.default_rng(0).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+STREAM = np.concatenate(
+    [noise(1, 1e-4), noise(0.4, 0.1), noise(0.2, 1e-4), noise(0.3, 0.1), noise(1, 1e-4), noise(0.5, 0.05)]
+)
+
+
+def run(samples: np.ndarray, piece: int, **options: float) -> list[Segment]:
+    segmenter, found = Segmenter(RATE, **options), []
+    for start in range(0, len(samples), piece):
+        segmenter.push(samples[start : start + piece])
+        found += segmenter.take_ended()
+    segmenter.end()
+    return found + segmenter.take_ended()
+
+
+def test_a_pause_ends_a_segment_and_a_short_one_does_not() -> None:
+    first, second = run(STREAM, 400)
+    # From 0.15 s before the first burst, at 1.0 s, to 0.15 s after the second, at 1.9 s.
+    assert first.start_seconds == pytest.approx(0.85, abs=0.02)
+    assert len(first.samples_S) / RATE == pytest.approx(1.2, abs=0.03)
+    assert second.start_seconds == pytest.approx(2.75, abs=0.02)
+    assert len(second.samples_S) / RATE == pytest.approx(0.65, abs=0.03)
+
+
+@given(st.integers(1, 5_000))
+@settings(max_examples=15, deadline=None)
+def test_the_size_of_the_pieces_changes_nothing(piece: int) -> None:
+    whole, parts = run(STREAM, len(STREAM)), run(STREAM, piece)
+    assert [segment.start_seconds for segment in parts] == [segment.start_seconds for segment in whole]
+    assert all(np.array_equal(a.samples_S, b.samples_S) for a, b in zip(parts, whole, strict=True))
+
+
+def test_silence_is_no_segment_and_is_not_kept() -> None:
+    segmenter = Segmenter(RATE)
+    for _ in range(100):
+        segmenter.push(np.zeros(RATE, np.float32))
+    assert segmenter.open is None
+    assert sum(map(len, segmenter._frames)) <= 0.2 * RATE
+    segmenter.end()
+    assert segmenter.take_ended() == []
+
+
+def test_the_open_segment_grows_with_what_is_said() -> None:
+    segmenter = Segmenter(RATE)
+    segmenter.push(noise(1, 1e-4))
+    assert (segmenter.open, segmenter.num_voiced) == (None, 0)
+    segmenter.push(noise(0.3, 0.1))
+    first, voiced = segmenter.open, segmenter.num_voiced
+    segmenter.push(noise(0.2, 1e-4))
+    assert first is not None
+    assert len(first.samples_S) / RATE == pytest.approx(0.45, abs=0.02)
+    assert segmenter.num_voiced == voiced
+    segmenter.push(noise(0.1, 0.1))
+    assert segmenter.num_voiced > voiced
+
+
+def test_a_long_segment_is_cut_where_it_is_quietest_and_nothing_is_lost() -> None:
+    spoken = np.concatenate([noise(3, 0.1), noise(0.05, 1e-4), noise(3, 0.1)])
+    found = run(spoken, 800, max_seconds=4)
+    assert found[1].start_seconds == pytest.approx(3.05, abs=0.05)
+    assert sum(len(segment.samples_S) for segment in found) == len(spoken) // 80 * 80
+
+
+def test_constant_noise_is_not_taken_for_a_pause_within_speech() -> None:
+    """A fan at -40 dB of full scale: words are 20 dB above it."""
+    fan = noise(4, 0.01)
+    for start in (1.0, 2.5):
+        fan[round(start * RATE) : round((start + 0.4) * RATE)] += noise(0.4, 0.1)
+    # The first one begins with the stream: what a fan is, only a word tells.
+    first, second = run(fan, 400)
+    assert (first.start_seconds + len(first.samples_S) / RATE) == pytest.approx(1.55, abs=0.03)
+    assert second.start_seconds == pytest.approx(2.35, abs=0.03)
