@@ -12,11 +12,13 @@ from app.service import Service
 from app.settings import Settings
 
 
-def test_the_document_states_all_three_media_types(client: httpx.Client) -> None:
+def test_the_document_states_every_media_type(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     for path in ("/predict", "/models/{name}/predict", "/models/{name}/versions/{version}/predict", "/embed"):
         operation = document["paths"][path]["post"]
-        assert set(operation["requestBody"]["content"]) == {"application/json", "multipart/form-data", "image/*"}
+        assert set(operation["requestBody"]["content"]) == {
+            "application/json", "multipart/form-data", "image/*", "audio/*"
+        }  # fmt: skip
         assert "application/problem+json" in operation["responses"]["422"]["content"]
         named = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
         assert all(f"{{{name}}}" in path for name in named)
