@@ -55,7 +55,7 @@ class FakeEngine:
         self.batches: list[int] = []
         self.open = threading.Event()
         self.open.set()
-        self.broken = False
+        self.broken = self.deaf = False
 
     def encode(self, batch: Batch) -> Encoded:
         self.open.wait(10)
@@ -83,7 +83,7 @@ class FakeEngine:
     def frames(self, batch: Batch) -> Frames:
         self.open.wait(10)
         self.batches.append(len(batch))
-        if self.broken:
+        if self.broken or self.deaf:
             raise RuntimeError("the fake engine is broken")
         loud = loud_frames(batch)
         lengths_n = np.array([len(loud_T) for loud_T in loud], np.int64)

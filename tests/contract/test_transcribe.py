@@ -1,7 +1,12 @@
 """/transcribe: the shape of its answer, which model gives it, and what it refuses."""
 
 import base64
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +20,7 @@ from tests.fakes import FakeEngine, image_file, make_hearing_service, recording,
 TWO = recording(0.0, 0.9, 0.9, 0.0, 0.0, 0.9, 0.9, 0.0)
 EMPTY = recording()
 SILENCE = recording(0.0, 0.0)
+SETTINGS = Settings(num_workers=1)
 WAV = {"Content-Type": "audio/wav"}
 
 
@@ -137,6 +143,63 @@ def test_models_say_whether_they_transcribe(hearing: httpx.Client) -> None:
     models = {model["name"]: model for model in hearing.get("/models").json()["models"]}
     assert (models["speech"]["transcribes"], models["fashion"]["transcribes"]) == (True, False)
     assert models["speech"]["modalities"] == ["image", "text", "audio"]
+
+
+def test_a_model_that_hears_no_more_is_not_ready_though_it_predicts(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    with serving(SETTINGS, partial(make_hearing_service, tmp_path, engine=engine)) as client:
+        engine.deaf = True
+        answer = client.post("/transcribe", content=TWO, headers=WAV)
+        assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+        assert client.post("/models/speech/predict", json={"text": "red"}).status_code == 200
+        assert client.post("/transcribe", content=TWO, headers=WAV).status_code == 500
+        assert client.post("/transcribe", content=EMPTY, headers=WAV).status_code == 200  # and says nothing of it
+        assert client.get("/health/ready").status_code == 503
+        engine.deaf = False
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_what_beam_search_needs_may_be_missing_and_the_model_is_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flashlight.lib.text.decoder", None)
+    with serving(SETTINGS, partial(make_hearing_service, tmp_path)) as client:
+        answer = client.post("/transcribe", content=TWO, headers=WAV, params={"num_beams": 4})
+        assert (answer.status_code, answer.json()["field"]) == (422, "num_beams")
+        assert "need the package flashlight-text" in answer.json()["detail"]
+        assert client.get("/health/ready").status_code == 200
+        assert client.post("/transcribe", content=TWO, headers=WAV).json()["text"] == "a a"
+
+
+def test_several_at_once_are_one_pass_and_answered_as_alone(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    recordings = [TWO, recording(0.9), SILENCE, recording(0.0, 0.9, 0.0), EMPTY]
+
+    def ask(data: bytes) -> dict[str, Any]:
+        return {**client.post("/transcribe", content=data, headers=WAV).json(), "request_id": ""}
+
+    load = partial(make_hearing_service, tmp_path, engine=engine)
+    with serving(SETTINGS, load) as client, ThreadPoolExecutor(8) as pool:
+        alone = [ask(data) for data in recordings]
+        engine.open.clear()
+        try:
+            first = pool.submit(ask, TWO)  # holds the worker
+            eventually(lambda: "requests_in_flight 2.0" in client.get("/metrics").text)
+            together = [pool.submit(ask, data) for data in recordings]
+            eventually(lambda: 'queue_items{queue="forward"} 4.0' in client.get("/metrics").text)
+        finally:
+            engine.open.set()
+        assert [answer.result() for answer in together] == alone
+        assert first.result() == alone[0]
+        assert engine.batches[-1] == 4
+    assert [answer["text"] for answer in alone] == ["a a", "a", "", "a", ""]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_the_document_states_its_media_types(hearing: httpx.Client) -> None:
