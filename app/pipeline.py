@@ -18,6 +18,7 @@ from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
 from app.door import Door
+from app.media import DecodeLimits
 from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
@@ -155,9 +156,11 @@ class Pipeline:
         """
         search = None if model.gallery is None else model.gallery.search
         call = Call(record=lambda *_: None)
-        await self._answer(Raw(model, model.some_inputs(), search=search), call)
+        # By limits of its own: an operator may allow less than what warms up.
+        sample = await asyncio.to_thread(model.decode, model.some_inputs(), DecodeLimits())
+        await self._answer(Raw(model, sample, search=search), call)
         if model.predictor.transcribes:
-            await self._through(Raw(model, model.some_inputs(), "transcript"), call)
+            await self._through(Raw(model, sample, "transcript"), call)
 
     async def _answer(self, raw: Raw, call: Call) -> Answer:
         found, matches = await self._through(raw, call)

@@ -234,7 +234,12 @@ def make_source(folder: Path, engine: FakeEngine | None = None) -> FakeSource:
 
 
 def make_hearing_service(
-    folder: Path, settings: Settings, engine: FakeEngine | None = None, *, first: str = "fashion"
+    folder: Path,
+    settings: Settings,
+    engine: FakeEngine | None = None,
+    *,
+    first: str = "fashion",
+    fetcher: Fetcher | None = None,
 ) -> Service:
     """`fashion`, which knows no recordings, and `speech`, which knows them beside images and texts."""
     source = make_source(folder, engine)
@@ -245,7 +250,7 @@ def make_hearing_service(
 
     source.makers = {("fashion", 2): source.makers["fashion", 2], ("speech", 1): speech}
     models = [make() for make in source.makers.values()]
-    return Service(sorted(models, key=lambda model: model.name != first), settings, source)
+    return Service(sorted(models, key=lambda model: model.name != first), settings, source, fetcher)
 
 
 def make_service(

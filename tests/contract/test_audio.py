@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.checkpoints import with_galleries
+from app.service import Service
 from app.settings import Settings
+from retrieval.sqlite.store import SqliteStore
 from tests.fakes import image_file, make_hearing_service, recording, serving
 
 LOUD = recording(0.9, 0.9)
@@ -177,3 +180,35 @@ def test_a_recording_beyond_what_stays_in_memory_is_answered_alike(tmp_path: Pat
         bare = client.post("/models/speech/transcribe", content=data, headers=WAV)
     assert without_id(by_form) == without_id(bare)
     assert without_id(bare)["duration_seconds"] == seconds
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of a service whose galleries can be written."""
+
+    def load(settings: Settings) -> Service:
+        store = SqliteStore(tmp_path / "data")
+        seeded = make_hearing_service(tmp_path, settings, first="speech")
+        kept = [with_galleries(model, store, model.gallery) for model in seeded.models]  # type: ignore[arg-type]
+        return Service(kept, settings, seeded.source, store=store)
+
+    with serving(Settings(num_workers=1), load) as client:
+        yield client
+
+
+def test_a_recording_is_written_and_found(live: httpx.Client) -> None:
+    assert live.put("/items/bare", content=LOUD, headers=WAV).status_code == 201
+    form = live.put("/items/form", files={"audio": ("a.wav", HALF)}, data={"text": "red", "labels": '{"a": "b"}'})
+    assert (form.status_code, form.json()["labels"]) == (201, {"a": "b"})
+    found = live.post("/search", json={"audio": in_base64(LOUD), "target": "audio"}).json()["matches"]
+    assert [match["id"] for match in found] == ["bare", "form"]  # the others were never heard
+    assert found[0]["score"] == pytest.approx(1, abs=1e-5)
+    refused = live.put("/items/cut", content=LOUD[:30], headers=WAV)
+    assert (refused.status_code, refused.json()["field"]) == (422, "audio")
+
+
+def test_of_items_that_are_written_a_bad_recording_fails_alone(live: httpx.Client) -> None:
+    items = [{"id": "a", "audio": in_base64(LOUD)}, {"id": "b", "audio": "AAAA"}, {"id": "c", "text": "red"}]
+    results = live.post("/items:batch", json={"items": items}).json()["results"]
+    assert [result["status"] for result in results] == [201, 415, 201]
+    assert results[1]["problem"]["field"] == "audio"
