@@ -3,6 +3,7 @@
 Health is never behind a key. See `keys` for how keys are kept."""
 
 import ipaddress
+from secrets import token_hex
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.context import Context, ContextDep
 from app.errors import UnauthorizedError, problem_response
 from app.keys import Keys
+from app.settings import Settings, split
 
 _OPEN = "/health/"
 _FORWARDING = (
@@ -49,7 +51,8 @@ def authenticate(connection: HTTPConnection, keys: Keys) -> None:
     name = keys.name_of(key)
     if name is None:
         raise UnauthorizedError(f"The API key is not known. {_REMEDY}")
-    connection.state.trace.key = name
+    if (trace := getattr(connection.state, "trace", None)) is not None:  # a live stream has none
+        trace.key = name
 
 
 def from_this_machine(connection: HTTPConnection) -> bool:
@@ -67,6 +70,20 @@ def from_this_machine(connection: HTTPConnection) -> bool:
     host = headers.get("host", "")
     origin = headers.get("origin")
     return is_loopback(_hostname(host)) and (origin is None or origin.partition("://")[2] == host)
+
+
+def check_origin(connection: HTTPConnection, settings: Settings) -> None:
+    """Refuse a web page of another site: a browser lets any page open a WebSocket to anywhere.
+
+    Raises:
+        UnauthorizedError: the page's site is neither this service's own nor among `cors_origins`.
+    """
+    origin = connection.headers.get("origin")
+    allowed = split(settings.cors_origins)
+    if origin is None or "*" in allowed or origin in allowed:
+        return
+    if origin.partition("://")[2] != connection.headers.get("host", ""):
+        raise UnauthorizedError("Pages of this origin may not open a stream. Add it to INTERMODAL_CORS_ORIGINS.")
 
 
 def is_loopback(host: str) -> bool:
@@ -93,12 +110,15 @@ class KeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] == "http" and not scope["path"].removeprefix(scope["root_path"]).startswith(_OPEN):
+        if scope["type"] in ("http", "websocket") and not scope["path"].removeprefix(
+            scope["root_path"]
+        ).startswith(_OPEN):
             connection = HTTPConnection(scope)
             try:
                 authenticate(connection, self._keys)
             except UnauthorizedError as error:
-                await problem_response(error, connection.state.request_id)(scope, receive, send)
+                request_id = getattr(connection.state, "request_id", "") or token_hex(16)
+                await problem_response(error, request_id)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -19,7 +19,7 @@ from app.intake import IntakeMiddleware
 from app.loading import load_service
 from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
-from app.routes import classify, embed, galleries, health, items, metrics, models, predict, transcribe
+from app.routes import classify, embed, galleries, health, items, live, metrics, models, predict, transcribe
 from app.service import Service
 from app.settings import Settings, split
 from app.settings_reading import load_settings
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
         responses=PROBLEM_RESPONSES,
     )
     app.state.metrics = Metrics()
-    for module in (predict, embed, classify, transcribe, galleries, items, models, health, metrics):
+    for module in (predict, embed, classify, transcribe, live, galleries, items, models, health, metrics):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

@@ -78,6 +78,7 @@ class Metrics:
         )  # fmt: skip
         self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
         self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
+        self._streams = Gauge("intermodal_streams", "Live streams that are open.", registry=registry)
         self._draining = Gauge("intermodal_draining", "1 from the signal to stop on.", registry=registry)
         self._loads = Counter(
             "intermodal_model_loads", "Versions read while serving, by what became of them.", ("name", "outcome"),
@@ -100,6 +101,7 @@ class Metrics:
         service.pipeline.queues["forward"].on_batch = self._batch.observe
         service.pipeline.door.on_refusal = self._shed.inc
         service.pipeline.on_answer = self._answered
+        self._streams.set_function(lambda: service.streams.num_open)
         self._draining.set_function(lambda: float(service.draining))
         service.lifecycle.on_load = lambda name, outcome: self._loads.labels(name, outcome).inc()
         self._models.registry = service.registry

@@ -267,6 +267,10 @@ IMAGE_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The image", "content": {"image/*": {"schema": _FILE}}},
     304: _NOT_CHANGED,
 }
+AUDIO_RESPONSES: dict[int | str, Schema] = {
+    200: {"description": "The recording", "content": {"audio/*": {"schema": _FILE}}},
+    304: _NOT_CHANGED,
+}
 JPEG_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The image", "content": {"image/jpeg": {"schema": _FILE}}},
     304: _NOT_CHANGED,

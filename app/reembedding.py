@@ -57,10 +57,12 @@ class Reembedding:
 
     async def _vectors(self, model: Model, item: Pending) -> Mapping[str, Floats]:
         """The item's vectors; none where the network cannot embed it."""
-        image = None
-        if item.image is not None and "image" in model.modalities:
-            image = Upload.of(item.image)
-        inputs = Inputs(image=image, text=item.text if "text" in model.modalities else None)
+        known = model.modalities
+        inputs = Inputs(
+            image=Upload.of(item.image) if item.image is not None and "image" in known else None,
+            text=item.text if "text" in known else None,
+            audio=Upload.of(item.audio) if item.audio is not None and "audio" in known else None,
+        )
         if inputs == Inputs():
             return {}
         while True:

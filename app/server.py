@@ -19,6 +19,8 @@ from app.service import Service
 from app.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+MAX_MESSAGE_BYTES = 1_000_000
+"""Of a live stream: a second of the fastest samples in floating point."""
 _ACCEPT_SECONDS = 0.1  # in which who has begun to connect is let in
 _LINGER_SECONDS = 1.0  # in which an open connection may bring a request that was under way at the signal
 
@@ -82,7 +84,9 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # sound does not shrink, and a bomb would grow
         http=_protocol(settings.max_connections),
     )
     warn_if_open(settings)

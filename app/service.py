@@ -14,6 +14,7 @@ from app.call import Call
 from app.checkpoints import Checkpoints, Source
 from app.galleries import Bound, Galleries
 from app.lifecycle import Lifecycle
+from app.live import Streams
 from app.payload import Inputs, PredictRequest, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
@@ -69,6 +70,7 @@ class Service:
             load_seconds=settings.load_timeout_seconds,
             answer_seconds=settings.stuck_seconds,
         )
+        self.streams = Streams(settings.max_streams)
         self.galleries = Galleries(self.registry, store)
         self._reembedding = Reembedding(self.pipeline, self.galleries)
         self.lifecycle.before_serving = self._reembedding.fill

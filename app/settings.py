@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(60.0, gt=0, description="Longest recording, in seconds.")
     max_audio_channels: int = Field(8, ge=1, description="Most channels of a recording, mixed down to one.")
     max_audio_rate_hz: int = Field(192_000, ge=4_000, description="Most samples a second of a recording.")
+    max_streams: int = Field(64, ge=1, description="Live streams open at once; one more is refused (429).")
+    max_stream_seconds: float = Field(3600.0, gt=0, description="Longest live stream, in seconds of sound.")
+    stream_idle_seconds: float = Field(30.0, gt=0, description="Time that a live stream may send nothing.")
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
     max_item_json_bytes: int = Field(
         65_536, ge=64, description="Labels and metadata of an item of a gallery, in bytes of JSON."

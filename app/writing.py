@@ -148,15 +148,17 @@ def _put(
 
 def _entry(write: ItemWrite, vectors: Mapping[str, Floats], limits: ImageLimits) -> Entry:
     image = None if write.inputs.image is None else write.inputs.image.read()
+    audio = None if write.inputs.audio is None else write.inputs.audio.read()
     item = Item(
         id=write.id,
         text=write.inputs.text,
         labels=write.labels,
         metadata=write.metadata,
         has_image=image is not None,
+        has_audio=audio is not None,
     )
     thumbnail = None if image is None else make_thumbnail(image, limits)
-    return Entry(item=item, vectors=vectors, image=image, thumbnail=thumbnail)
+    return Entry(item=item, vectors=vectors, image=image, thumbnail=thumbnail, audio=audio)
 
 
 def make_thumbnail(data: bytes, limits: ImageLimits) -> bytes:

@@ -29,7 +29,8 @@ TOKENIZER = "tokenizer.json"
 LANGUAGE_MODEL = "language_model.arpa"
 GALLERY = "gallery"
 GRAPH_TENSORS = "graph/"
-"""Prefix of tensors in the weights file that only the ONNX graphs use (reordered copies, e.g. of a GRU)."""
+"""Prefix of tensors in the weights file that only the ONNX graphs use: constants that the network computes, and in
+checkpoints from before audio, reordered copies of weights."""
 
 
 class Graph(Config):

@@ -90,6 +90,14 @@ def decode_audio(data: bytes, *, rate_hz: int, limits: AudioLimits | None = None
     return samples_S if own_rate_hz == rate_hz else _resample(samples_S, own_rate_hz, rate_hz)
 
 
+def audio_type_of(data: bytes) -> str:
+    """The media type of a recording, by its first bytes; application/octet-stream for what is none."""
+    kinds = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg"}
+    if not _MAGIC.match(data):
+        return "application/octet-stream"
+    return kinds.get(data[:4], "audio/mpeg")
+
+
 def _check_header(file: Any, limits: AudioLimits, field: str) -> None:
     if not MIN_RATE_HZ <= file.samplerate <= limits.max_rate_hz:
         raise TooLargeError(

@@ -72,6 +72,11 @@ class Frames(NamedTuple):
     lengths_n: NDArray[np.int64]
 
 
+def no_frames(num_tokens: int) -> Frames:
+    """Of no recording at all: (0, 0, V)."""
+    return Frames(np.zeros((0, 0, num_tokens), dtype=np.float32), np.zeros(0, dtype=np.int64))
+
+
 class Engine(Protocol):
     """A network ready to run. All calls may be made from several threads at once.
 
@@ -97,7 +102,11 @@ class Engine(Protocol):
         """
 
     def frames(self, batch: Batch) -> Frames:
-        """Run the CTC head on the rows that have a recording, in item order. For a network with `transcript`."""
+        """Run the CTC head on the rows that have a recording, in item order. For a network with `transcript`.
+
+        Raises:
+            ValueError: the network has none.
+        """
 
 
 def scatter(batch: Batch, found: Mapping[str, Mapping[str, NDArray[np.generic]]], width: int) -> EncodedArrays:

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from models.allocation import within_memory
 from models.batch import Arrays, Batch
 from models.checkpoint import Checkpoint
-from models.engine import Encoded, Floats, Frames, Output, scatter
+from models.engine import Encoded, Floats, Frames, Output, no_frames, scatter
 from models.errors import CheckpointError
 
 MAX_PIXELS_PER_RUN = 65_536
 """More than this of images at once is no faster on a CPU, and at 224 pixels a side takes 12 MB for each."""
 
+MAX_FEATURES_PER_RUN = 1_600
+"""16 s of recordings at 10 ms a feature: more at once is no faster on a CPU, and takes 0.8 MB a second."""
+
 
 class OnnxEngine:
-    """Runs `encode.<modality>`, `fuse` and `ctc`. A session may be used by several threads at once."""
+    """Runs `encode.<modality>`, `fuse` and, for transcripts, `ctc`. Several threads may use a session at once."""
 
     name = "onnx"
     device = "cpu"
@@ -40,9 +43,9 @@ class OnnxEngine:
             for name in config.network.modalities
         }
         self._fuse = _Session(checkpoint, "fuse", weights, num_threads)
-        self._ctc = None
-        if config.network.transcript is not None:
-            self._ctc = _Session(checkpoint, "ctc", weights, num_threads)
+        transcript = config.network.transcript
+        self._num_tokens = 0 if transcript is None else len(transcript.tokens)
+        self._ctc = None if transcript is None else _Session(checkpoint, "ctc", weights, num_threads)
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
@@ -54,10 +57,7 @@ class OnnxEngine:
 
     def frames(self, batch: Batch) -> Frames:
         """See `Engine.frames`."""
-        if (session := self._ctc) is None:
-            raise ValueError("this network has no transcript")
-        found = within_memory(lambda: session.run(batch.inputs["audio"]))
-        return Frames(found["log_probs"], found["frames"].astype(np.int64))
+        return within_memory(lambda: self._frames(batch))
 
     def _encode(self, batch: Batch) -> Encoded:
         found = {
@@ -77,21 +77,62 @@ class OnnxEngine:
 
         return Output(by_head("logits."), output["embedding"], by_head("value."), by_head("log_variance."))
 
+    def _frames(self, batch: Batch) -> Frames:
+        if self._ctc is None:
+            raise ValueError("frames need a network with a transcript")
+        inputs = batch.inputs.get("audio")
+        if inputs is None:
+            return no_frames(self._num_tokens)
+        found = _join([self._ctc.run(part) for part in _parts(inputs)])
+        return Frames(found["log_probs"], found["frame_lengths"].astype(np.int64))
+
 
 def _join(parts: list[dict[str, Floats]]) -> dict[str, Floats]:
+    """Rows below rows. Where parts have other numbers of tokens, the shorter are padded with zeros."""
     if len(parts) == 1:
         return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _concatenate(arrays: list[Floats]) -> Floats:
+    shape = (sum(map(len, arrays)), *np.max([array.shape[1:] for array in arrays], axis=0))
+    whole = np.zeros(shape, dtype=arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        whole[(slice(start, start + len(array)), *map(slice, array.shape[1:]))] = array
+        start += len(array)
+    return whole
 
 
 def _parts(inputs: Arrays) -> list[Arrays]:
-    """The rows of one modality in as many parts as keep each within MAX_PIXELS_PER_RUN."""
-    pixels_nHWC = inputs.get("pixels")
-    if pixels_nHWC is None:
-        return [inputs]
-    num_rows, height, width, _ = pixels_nHWC.shape
-    step = max(1, MAX_PIXELS_PER_RUN // (height * width))
-    return [{"pixels": pixels_nHWC[row : row + step]} for row in range(0, num_rows, step)]
+    """The rows of one modality in as many parts as keep each within the limits above, or has one row."""
+    if "pixels" in inputs:
+        _, height, width, _ = inputs["pixels"].shape
+        step = max(1, MAX_PIXELS_PER_RUN // (height * width))
+        return [_rows(inputs, slice(row, row + step)) for row in range(0, len(inputs["pixels"]), step)]
+    if "features" in inputs:
+        return [_trimmed(_rows(inputs, part)) for part in _runs(inputs["lengths"])]
+    return [inputs]
+
+
+def _rows(inputs: Arrays, part: slice) -> Arrays:
+    return {name: array[part] for name, array in inputs.items()}
+
+
+def _trimmed(inputs: Arrays) -> Arrays:
+    """Recordings without the padding that only other parts need."""
+    return {**inputs, "features": inputs["features"][:, : int(inputs["lengths"].max())]}
+
+
+def _runs(lengths_n: NDArray[np.generic]) -> list[slice]:
+    """Neighbours that, padded to the longest of them, are within MAX_FEATURES_PER_RUN."""
+    runs, start, longest = [], 0, 0
+    for row, length in enumerate(lengths_n.tolist()):
+        longest = max(longest, length)
+        if row > start and longest * (row + 1 - start) > MAX_FEATURES_PER_RUN:
+            runs.append(slice(start, row))
+            start, longest = row, length
+    return [*runs, slice(start, len(lengths_n))]
 
 
 class _Session:

@@ -1,6 +1,5 @@
 """What may be written into a gallery, whichever store keeps it: checked, and at unit norm."""
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ _WHOLE = range(-(2**63), 2**63)
 
 
 def check_entries(entries: Sequence[Entry], embedding: Embedding) -> list[Entry]:
-    """The entries with vectors of unit norm, and `has_image` as their files say.
+    """The entries with vectors of unit norm, and `has_image` and `has_audio` as their files say.
 
     Raises:
         ValueError: the first fault, which names id and field.
@@ -40,7 +39,8 @@ def _check(entry: Entry, embedding: Embedding) -> Entry:
         raise ValueError(f"{where}: needs the vector {DEFAULT_TARGET!r}")
     vectors = check_vectors(entry.vectors, embedding, where)
     has_image = entry.image is not None or entry.thumbnail is not None
-    return replace(entry, item=replace(item, has_image=has_image), vectors=vectors)
+    item = replace(item, has_image=has_image, has_audio=entry.audio is not None)
+    return replace(entry, item=item, vectors=vectors)
 
 
 def check_item(item: Item) -> None:
@@ -87,14 +87,6 @@ def check_vectors(vectors: Mapping[str, Floats], embedding: Embedding, where: st
             )
         units[target] = (wide / norm).astype(np.float32)
     return units
-
-
-def content_of(text: str | None, image: bytes | None, thumbnail: bytes | None) -> int:
-    """A hash of what vectors are made from, as a signed 64-bit number: text, and image or else thumbnail."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (text.encode() if text is not None else None, image if image is not None else thumbnail):
-        digest.update(b"-" if part is None else b"+%d:" % len(part) + part)
-    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 def _check_json(value: Any, where: str, depth: int) -> None:

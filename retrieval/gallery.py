@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.content import content_of
 from retrieval.filter import Field, Filter
 from retrieval.item import Item
 
@@ -26,12 +27,19 @@ class Entry:
     vectors: target → (E,) float32 of any norm but zero, of the gallery's embedding. `fused` is always there.
     image: the file as it was sent, from which a later network embeds it anew; None where the item has none.
     thumbnail: a small JPEG of it.
+    audio: the recording as it was sent, for the same purpose.
     """
 
     item: Item
     vectors: Mapping[str, Floats]
     image: bytes | None = None
     thumbnail: bytes | None = None
+    audio: bytes | None = None
+
+    @property
+    def content(self) -> int:
+        """A hash of what its vectors are made from."""
+        return content_of(self.item.text, self.image, self.thumbnail, self.audio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class Pending:
     content: int
     text: str | None
     image: bytes | None
+    audio: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,9 @@ class Gallery(Protocol):
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """A small JPEG of the item's image, or None."""
+
+    def audio(self, item_id: str) -> bytes | None:
+        """The item's recording as the file that was sent, or None."""
 
 
 class WritableGallery(Gallery, Protocol):

@@ -7,10 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Something that can be found. Its vectors and its image are kept apart and asked for by id."""
+    """Something that can be found. Its vectors, its image and its recording are kept apart and asked for by id."""
 
     id: str
     text: str | None = None
     labels: Mapping[str, str | list[str]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     has_image: bool = False
+    has_audio: bool = False

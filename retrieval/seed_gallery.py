@@ -108,6 +108,10 @@ class SeedGallery:
         """See `Gallery.image`; a seed keeps only thumbnails."""
         return self.thumbnail(item_id)
 
+    def audio(self, item_id: str) -> bytes | None:  # noqa: ARG002 - the interface's
+        """See `Gallery.audio`; a seed keeps none."""
+        return None
+
     def thumbnail(self, item_id: str) -> bytes | None:
         """See `Gallery.thumbnail`."""
         item = self.get(item_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from retrieval.gallery import Floats
+from retrieval.gallery import Entry, Floats
 from retrieval.item import Item
 from retrieval.store import Embedding
 
@@ -37,7 +37,12 @@ class Record:
     origin: Origin
     image: bytes | None
     thumbnail: bytes | None
+    audio: bytes | None
     vectors: Mapping[str, Mapping[str, Floats]]
+
+    def without_vectors(self) -> Entry:
+        """The item and its files."""
+        return Entry(item=self.item, vectors={}, image=self.image, thumbnail=self.thumbnail, audio=self.audio)
 
 
 class Transferable(Protocol):

@@ -35,6 +35,12 @@ class Augmentation(Config):
     audio_noise_db: tuple[float, float] = Field(
         (5.0, 35.0), description="By how much the recording is louder than the noise, in dB: from, to."
     )
+    audio_tone_db: float = Field(
+        8.0,
+        ge=0,
+        le=40,
+        description="Deviation of a random curve over the bands, as of other microphones and rooms, in dB.",
+    )
     audio_gain_db: float = Field(12.0, ge=0, le=40, description="Louder or softer by so much, at most.")
     audio_shift_ms: float = Field(
         150.0, ge=0, description="Silence before and after, of at most this length each."

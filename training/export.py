@@ -35,14 +35,65 @@ class Exported:
     files: dict[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderInputs:
+    """What an encoder takes, for tracing it: one row of a table of modalities.
+
+    names: inputs in order, as its preprocessor names its arrays.
+    samples: two rows of each, of two lengths where lengths differ.
+    axes: input → its axes that vary.
+    token_axis: name of its tokens' axis T, None where their number never varies.
+    """
+
+    names: tuple[str, ...]
+    samples: tuple[Tensor, ...]
+    axes: Mapping[str, Mapping[int, str]]
+    token_axis: str | None
+
+
+def encoder_inputs(network: Network, side_px: int) -> dict[str, EncoderInputs]:
+    """The table, by modality of the network; `side_px` is the side of its images."""
+    found: dict[str, EncoderInputs] = {}
+    if network.config.image is not None:
+        pixels = torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8)
+        found["image"] = EncoderInputs(("pixels",), (pixels,), {"pixels": {0: "n"}}, None)
+    if network.config.text is not None:
+        found["text"] = EncoderInputs(
+            ("ids", "lengths"),
+            (torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])),
+            {"ids": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+            "length",
+        )
+    if network.config.audio is not None:
+        found["audio"] = EncoderInputs(
+            ("features", "lengths"),
+            (torch.zeros(2, 13, network.config.audio.num_mels), torch.tensor([13, 6])),
+            {"features": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+            "frames",
+        )
+    return found
+
+
 class _Encode(nn.Module):
-    def __init__(self, network: Network, modality: str) -> None:
+    def __init__(self, network: Network, modality: str, names: Sequence[str]) -> None:
         super().__init__()
-        self.network, self.modality = network, modality
+        self.network, self.modality, self.names = network, modality, names
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        named = dict(zip(ENCODER_INPUTS[self.modality], inputs, strict=True))
-        return tuple(part for part in self.network.encode(self.modality, named) if part is not None)
+        encoded = self.network.encode(self.modality, dict(zip(self.names, inputs, strict=True)))
+        return tuple(part for part in encoded if part is not None)
+
+
+class _Frames(nn.Module):
+    """Features of recordings → log-probabilities of tokens, and how many frames each recording has."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        encoded = self.network.encoders["audio"](features, lengths)
+        return self.network.frames(encoded), encoded.valid_nT.sum(1)
 
 
 class _Fuse(nn.Module):
@@ -70,72 +121,42 @@ class _Lower(nn.Module):
         return self.encoder.lower(pixels)
 
 
-class _Frames(nn.Module):
-    """Audio's features to log-probabilities of the tokens, and how many frames count."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        encoded = self.network.encoders["audio"](features, lengths)
-        return self.network.frames(encoded), encoded.valid_nT.sum(1)
-
-
-_Traced = tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]
-_Axes = dict[int, str]
-
-ENCODER_INPUTS: dict[str, dict[str, _Axes]] = {
-    "image": {"pixels": {0: "n"}},
-    "text": {"ids": {0: "n", 1: "length"}, "lengths": {0: "n"}},
-    "audio": {"features": {0: "n", 1: "length"}, "lengths": {0: "n"}},
-}
-"""Inputs of each encoder, in order, by the names that its preprocessor gives its arrays; and their free axes."""
-
-_TOKEN_AXES: dict[str, _Axes] = {"image": {0: "n"}, "text": {0: "n", 1: "length"}, "audio": {0: "n", 1: "frames"}}
+_Graph = tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]
+"""A role's graph, and its inputs and outputs in order."""
 
 
 def export_network(network: Network, side_px: int) -> Exported:
-    """Export `encode.<modality>`, `fuse` and, with a transcript, `ctc`; all large tensors in one safetensors file.
+    """Export `encode.<modality>`, `fuse` and, with a transcript, `ctc`; large tensors in one safetensors file.
 
     Args:
         network: in evaluation mode, on the CPU.
         side_px: side of the pixels that `encode.image` takes.
     """
     traced = with_fixed_side(network, side_px)
-    encoded_names = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
-    models: dict[str, _Traced] = {}
-    for name in network.modalities:
-        inputs, outputs = ENCODER_INPUTS[name], {"vector": {0: "n"}}
-        outputs |= dict.fromkeys(encoded_names[1:], _TOKEN_AXES[name])
-        models[f"encode.{name}"] = _traced(_Encode(traced, name), _sample(network, name, side_px), inputs, outputs)
+    inputs = encoder_inputs(network, side_px)
+    models = {f"encode.{name}": _encoder_graph(traced, name, row) for name, row in inputs.items()}
     models["fuse"] = _fuse_graph(traced)
     if network.transcript is not None:
-        outputs = {"log_probs": _TOKEN_AXES["audio"], "frames": {0: "n"}}
-        models["ctc"] = _traced(
-            _Frames(traced), _sample(network, "audio", side_px), ENCODER_INPUTS["audio"], outputs
-        )
+        models["ctc"] = _frames_graph(traced, inputs["audio"])
     return _share_weights(network, models)
 
 
-def _sample(network: Network, modality: str, side_px: int) -> tuple[Tensor, ...]:
-    """Inputs to trace an encoder with."""
-    if modality == "image":
-        return (torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8),)
-    if modality == "text":
-        return torch.ones(2, 5, dtype=torch.int64), torch.tensor([5, 3])
-    assert network.config.audio is not None  # noqa: S101 - it is one of the network's modalities
-    return torch.zeros(2, 11, network.config.audio.num_mels), torch.tensor([11, 6])
+def _encoder_graph(network: Network, modality: str, row: EncoderInputs) -> _Graph:
+    outputs = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
+    axes = {**row.axes, **{name: {0: "n"} for name in outputs}}
+    if row.token_axis is not None and network.config.uses_tokens:
+        axes |= {name: {0: "n", 1: row.token_axis} for name in ("tokens", "valid")}
+    module = _Encode(network, modality, row.names)
+    return _to_onnx(module, row.samples, row.names, outputs, axes), row.names, outputs
 
 
-def _traced(
-    module: nn.Module, sample: tuple[Tensor, ...], inputs: Mapping[str, _Axes], outputs: Mapping[str, _Axes]
-) -> _Traced:
-    names, found = tuple(inputs), tuple(outputs)
-    return _to_onnx(module, sample, names, found, {**inputs, **outputs}), names, found
+def _frames_graph(network: Network, row: EncoderInputs) -> _Graph:
+    outputs = ("log_probs", "frame_lengths")
+    axes = {**row.axes, "log_probs": {0: "n", 1: "frames"}, "frame_lengths": {0: "n"}}
+    return _to_onnx(_Frames(network), row.samples, row.names, outputs, axes), row.names, outputs
 
 
-def _fuse_graph(network: Network) -> _Traced:
+def _fuse_graph(network: Network) -> _Graph:
     width, num_modalities = network.config.width, len(network.modalities)
     inputs = [torch.zeros(2, num_modalities, width), torch.ones(2, num_modalities, dtype=torch.bool)]
     names = ["vectors", "present"]
@@ -196,6 +217,9 @@ def _to_onnx(
             opset_version=OPSET,
             # Keeps BatchNorm apart, so that the graph shares the network's own weights; ONNX Runtime folds it.
             training=torch.onnx.TrainingMode.PRESERVE,
+            # Or a linear layer's weights, transposed, and a GRU's, in another order, would be stored once more.
+            # ONNX Runtime does that when it loads the graph, and gives the same numbers to the bit.
+            do_constant_folding=False,
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
@@ -203,7 +227,7 @@ def _to_onnx(
     return model
 
 
-def _share_weights(network: Network, models: Mapping[str, _Traced]) -> Exported:
+def _share_weights(network: Network, models: Mapping[str, _Graph]) -> Exported:
     """Move the graphs' large constants into the weights file; those equal to a weight of the network use it."""
     tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in network.state_dict().items()}
     by_content = {_content_key(value): name for name, value in tensors.items()}

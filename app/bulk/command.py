@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 _LINE_SECONDS = 2.0
 _COPY_ITEMS = 200
 _SETTING = "setting."
-_COLUMNS = ("id", "image", "text", "labels", "multi_labels", "targets", "metadata")
+_COLUMNS = ("id", "image", "audio", "text", "labels", "multi_labels", "targets", "metadata")
 
 
 def main(arguments: Sequence[str], say: Say) -> int:
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--model", help="whose vectors a new gallery has; the default model")
     for name in _COLUMNS:
         reading.add_argument(f"--{_kebab(name)}", help="columns, by commas")
-    writing = actions.add_parser("export", help="write items.jsonl and images", **more)
+    writing = actions.add_parser("export", help="write items.jsonl, images and recordings", **more)
     writing.add_argument("gallery")
     writing.add_argument("folder", type=Path)
     checking = actions.add_parser("verify", help="read galleries through for damage", **more)
@@ -99,7 +99,7 @@ def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
     records = read_manifest(options.manifest, _columns(options, model))
     gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before the rows are sound
-    limits = settings.decode_limits.image
+    limits = settings.decode_limits
     line = _Line(len(records), say)
     done = import_records(
         records,
@@ -173,7 +173,7 @@ def _load_model(settings: Settings, store: KeptStore, name: str | None, say: Say
 def _columns(options: Any, model: Model) -> Columns:
     given = {name: getattr(options, name) for name in _COLUMNS if getattr(options, name) is not None}
     if given:
-        single = ("id", "image")
+        single = ("id", "image", "audio")
         return Columns.model_validate(
             {name: value if name in single else value.split(",") for name, value in given.items()}
         )

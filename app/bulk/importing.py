@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from app.bulk.parts import batched
+from app.media import DecodeLimits
 from app.writing import make_thumbnail
 from models.batch import Example
-from models.config import ImagePreprocessing
 from models.decode import decode_image
+from models.decode_audio import decode_audio
 from models.errors import InputError
-from models.image_guards import ImageLimits
 from models.manifest import Record
 from models.predictor import Predictor
 from models.sample import Sample
@@ -45,6 +45,7 @@ class Imported:
 class _Row:
     item: Item
     image: bytes | None
+    audio: bytes | None
 
 
 def import_records(
@@ -52,7 +53,7 @@ def import_records(
     manifest: Path,
     predictor: Predictor,
     gallery: WritableGallery,
-    limits: ImageLimits,
+    limits: DecodeLimits,
     progress: Callable[[Imported], object],
 ) -> Imported:
     """Write every row that differs from what the gallery has.
@@ -62,7 +63,7 @@ def import_records(
         manifest: its file, for the faults.
         predictor: that embeds; the gallery is seen through its embedding.
         gallery: to write.
-        limits: of images.
+        limits: of files.
         progress: called after each step.
 
     Raises:
@@ -81,7 +82,7 @@ def import_records(
 
 
 def _new_rows(
-    records: Sequence[Record], manifest: Path, gallery: WritableGallery, limits: ImageLimits, done: Imported
+    records: Sequence[Record], manifest: Path, gallery: WritableGallery, limits: DecodeLimits, done: Imported
 ) -> Iterator[tuple[Record, _Row]]:
     for record in records:
         try:
@@ -89,18 +90,20 @@ def _new_rows(
         except (InputError, OSError, ValueError) as error:
             done.faults.append(_fault(manifest, record, error))
             continue
-        if gallery.get(record.id) == row.item and gallery.image(record.id) == row.image:
+        kept = (gallery.get(record.id), gallery.image(record.id), gallery.audio(record.id))
+        if kept == (row.item, row.image, row.audio):
             done.num_kept += 1
         else:
             yield record, row
 
 
-def _read(record: Record, limits: ImageLimits) -> _Row:
-    image = None
-    if record.image is not None:
-        if record.image.stat().st_size > limits.max_bytes:
-            raise InputError("image", f"more than {limits.max_bytes:,} bytes, which is the limit.")
-        image = record.image.read_bytes()
+def _read(record: Record, limits: DecodeLimits) -> _Row:
+    files: dict[str, bytes | None] = {"image": None, "audio": None}
+    for name, most in (("image", limits.image.max_bytes), ("audio", limits.audio.max_bytes)):
+        if (path := record.file(name)) is not None:
+            if path.stat().st_size > most:
+                raise InputError(name, f"more than {most:,} bytes, which is the limit.")
+            files[name] = path.read_bytes()
     labels: dict[str, str | list[str]] = {**record.labels}
     labels |= {name: list(values) for name, values in record.label_sets.items()}
     item = Item(
@@ -108,20 +111,21 @@ def _read(record: Record, limits: ImageLimits) -> _Row:
         text=record.texts[0] if record.texts else None,
         labels=labels,
         metadata=json.loads(json.dumps({**record.metadata, **record.targets}, default=str)),
-        has_image=image is not None,
+        has_image=files["image"] is not None,
+        has_audio=files["audio"] is not None,
     )
     check_item(item)
-    return _Row(item, image)
+    return _Row(item, files["image"], files["audio"])
 
 
 def _embedded(
-    rows: Sequence[tuple[Record, _Row]], manifest: Path, predictor: Predictor, limits: ImageLimits, done: Imported
+    rows: Sequence[tuple[Record, _Row]], manifest: Path, predictor: Predictor, limits: DecodeLimits, done: Imported
 ) -> list[Entry]:
     ready: list[tuple[_Row, Example, bytes | None]] = []
     for record, row in rows:
         try:
             example = predictor.prepare(_sample(row, predictor, limits))
-            ready.append((row, example, None if row.image is None else make_thumbnail(row.image, limits)))
+            ready.append((row, example, None if row.image is None else make_thumbnail(row.image, limits.image)))
         except InputError as error:
             done.faults.append(_fault(manifest, record, error))
     if not ready:
@@ -131,26 +135,30 @@ def _embedded(
     for number, (row, _, thumbnail) in enumerate(ready):
         # A row of NaN says that an item lacks a modality.
         vectors = {name: found[number] for name, found in targets.items() if np.isfinite(found[number]).all()}
-        entries.append(Entry(item=row.item, vectors=vectors, image=row.image, thumbnail=thumbnail))
+        entries.append(
+            Entry(item=row.item, vectors=vectors, image=row.image, thumbnail=thumbnail, audio=row.audio)
+        )
     return entries
 
 
-def _sample(row: _Row, predictor: Predictor, limits: ImageLimits) -> Sample:
+def _sample(row: _Row, predictor: Predictor, limits: DecodeLimits) -> Sample:
     """What the model knows of the row.
 
     Raises:
-        InputError: nothing, or an image that cannot be decoded.
+        InputError: nothing, or a file that cannot be decoded.
     """
-    preprocessing: ImagePreprocessing | None = predictor.config.preprocessing.image
-    image = None
-    if row.image is not None and preprocessing is not None:
-        image = decode_image(row.image, side_px=preprocessing.side_px, limits=limits)
-    text = row.item.text if "text" in predictor.modalities else None
-    if image is None and text is None:
+    preprocessing = predictor.config.preprocessing
+    image = audio = None
+    if row.image is not None and preprocessing.image is not None:
+        image = decode_image(row.image, side_px=preprocessing.image.side_px, limits=limits.image)
+    if row.audio is not None and preprocessing.audio is not None:
+        audio = decode_audio(row.audio, rate_hz=preprocessing.audio.rate_hz, limits=limits.audio)
+    sample = Sample(image=image, text=row.item.text if "text" in predictor.modalities else None, audio=audio)
+    if not sample.modalities:
         raise InputError("row", f"nothing that the model knows. It knows: {', '.join(predictor.modalities)}.")
-    return Sample(image=image, text=text)
+    return sample
 
 
 def _fault(manifest: Path, record: Record, error: Exception) -> str:
-    what = f"{error.strerror}: {record.image}" if isinstance(error, OSError) else str(error)
+    what = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
     return f"{manifest.name}:{record.row}: {what}"

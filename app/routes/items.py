@@ -1,4 +1,4 @@
-"""/galleries/{gallery}/items: the items of a gallery, one by one, by page, and many at once; and their images."""
+"""/galleries/{gallery}/items: the items of a gallery, one by one, by page, and many at once; and their files."""
 
 import asyncio
 import hashlib
@@ -13,12 +13,13 @@ from app.body import JSON
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.item_payload import ItemDeletion, read_item, read_items
-from app.openapi import IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES
+from app.openapi import AUDIO_RESPONSES, IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES
 from app.refusals import NotFoundError
 from app.routes.galleries import everywhere
 from app.schemas.galleries import ItemPage, ItemResponse, ItemsResponse
 from app.writing import Outcome, change_items, delete_item, no_item, put_item
 from models.decode import media_type_of
+from models.decode_audio import audio_type_of
 from retrieval.item import Item
 
 MAX_PAGE_ITEMS = 1000
@@ -70,6 +71,12 @@ async def get_thumbnail(item_id: str, context: ContextDep) -> Response:
     return await _file(context, item_id, "thumbnail", context.bound.gallery.thumbnail)
 
 
+@_items.get("/items/{item_id:path}/audio", response_model=None, response_class=Response, responses=AUDIO_RESPONSES)
+async def get_audio(item_id: str, context: ContextDep) -> Response:
+    """Get an item's recording: the file that was sent."""
+    return await _file(context, item_id, "audio", context.bound.gallery.audio)
+
+
 @_items.get("/items/{item_id:path}")
 async def get_item(item_id: str, context: ContextDep) -> ItemResponse:
     """Get an item."""
@@ -114,7 +121,8 @@ async def _file(context: Context, item_id: str, kind: str, read: Callable[[str],
     headers = {"ETag": etag, "Cache-Control": _CACHE, **_SAFE}
     if etag in context.request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type=media_type_of(data), headers=headers)
+    media_type = (audio_type_of if kind == "audio" else media_type_of)(data)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def _result(context: Context, outcome: Outcome) -> dict[str, Any]:

@@ -19,6 +19,9 @@ class ItemResponse(BaseModel):
     labels: dict[str, str | list[str]]
     metadata: dict[str, Any]
     image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+    audio_url: str | None = Field(
+        None, exclude_if=is_none, description="Relative to this server; left out where the item has no recording."
+    )
 
     @classmethod
     def of(cls, item: Item, gallery: str, root_path: str) -> Self:
@@ -35,6 +38,9 @@ class MatchResponse(BaseModel):
     labels: dict[str, str | list[str]]
     metadata: dict[str, Any]
     image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
+    audio_url: str | None = Field(
+        None, exclude_if=is_none, description="Relative to this server; left out where the item has no recording."
+    )
 
     @classmethod
     def of(cls, match: Match, gallery: str, root_path: str) -> Self:
@@ -48,14 +54,15 @@ def match_json(match: Match, gallery: str, root_path: str) -> dict[str, Any]:
 
 
 def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
-    url = f"{root_path}/galleries/{quote(gallery, safe='')}/items/{quote(item.id, safe='')}/image"
-    return {
+    url = f"{root_path}/galleries/{quote(gallery, safe='')}/items/{quote(item.id, safe='')}"
+    fields = {
         "id": item.id,
         "text": item.text,
         "labels": item.labels,
         "metadata": item.metadata,
-        "image_url": url if item.has_image else None,
+        "image_url": f"{url}/image" if item.has_image else None,
     }
+    return fields | ({"audio_url": f"{url}/audio"} if item.has_audio else {})
 
 
 class ItemPage(BaseModel):

@@ -20,6 +20,11 @@ class ConvRecurrentAudioEncoder(Config):
     layers: int = Field(2, ge=1, le=6)
     dropout: float = Field(0.2, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _convolutions_thin_out_time(self) -> Self:
+        check_subsampling(self.subsampling, len(self.channels))
+        return self
+
 
 class ConformerAudioEncoder(Config):
     """Attention and convolution in turn (Gulati et al. 2020, Conformer), after convolutions that thin out time."""
@@ -30,19 +35,31 @@ class ConformerAudioEncoder(Config):
         (32, 64), min_length=1, max_length=4, description="Of each convolution; each halves the bands."
     )
     subsampling: Literal[1, 2, 4] = Field(2, description="Features that one frame stands for.")
-    hidden: int = Field(96, ge=2)
+    hidden: int = Field(96, ge=2, description="Width of a frame; a multiple of twice the heads.")
     layers: int = Field(3, ge=1, le=24)
     heads: int = Field(4, ge=1)
     kernel: int = Field(15, ge=3, le=63, description="Frames that a convolution sees; odd.")
+    reach: int = Field(128, ge=1, le=4096, description="Frames before and after it that a frame attends to.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if self.hidden // self.heads % 2:
+            raise ValueError(
+                f"hidden / heads ({self.hidden // self.heads}) must be even: a head's halves are turned"
+            )
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel ({self.kernel}) must be odd, so that a frame is its middle")
+        check_subsampling(self.subsampling, len(self.channels))
         return self
+
+
+def check_subsampling(subsampling: int, num_convolutions: int) -> None:
+    """Raise a ValueError where there are too few convolutions, each of which can halve time once."""
+    if subsampling > 2**num_convolutions:
+        raise ValueError(f"subsampling ({subsampling}) needs more channels: each convolution can halve time once")
 
 
 AudioEncoder = Annotated[

@@ -1,19 +1,19 @@
 """The whole network: encoders, fusion and heads, built from its config.
 
 # B batch, M modalities, D width, C classes, E embedding dimensions, n rows that have a modality,
-# V tokens of transcripts"""
+# T tokens of one modality, W width of a token, V tokens of a transcript"""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.config import NetworkConfig
-from models.nets.encoders import Encoded
-from models.nets.encoders.audio import AudioEncoder, build_audio_encoder
+from models.nets.encoders import Encoded, Encoder
+from models.nets.encoders.audio import build_audio_encoder
 from models.nets.encoders.image import ImageEncoder
-from models.nets.encoders.text import TextEncoder, build_text_encoder
+from models.nets.encoders.text import build_text_encoder
 from models.nets.fusion import Tokens, build_fusion
 from models.nets.heads import EmbeddingHead, HeadOutputs, build_heads, run_heads
 
@@ -48,20 +48,22 @@ class EncodedBatch(NamedTuple):
         return EncodedBatch(self.vectors_BMD[rows], tokens)
 
 
+BUILDERS: Mapping[str, Callable[[Any, int], Encoder]] = {
+    "image": ImageEncoder,
+    "text": build_text_encoder,
+    "audio": build_audio_encoder,
+}
+"""By modality: its encoder's config and the width → the encoder."""
+
+
 class Network(nn.Module):
-    """`encode` each modality, then `fuse` what is present: the two graphs that engines run."""
+    """`encode` each modality, then `fuse` what is present; `frames` are read off a recording's encoder alone."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.modalities = config.modalities
-        encoders: dict[str, ImageEncoder | TextEncoder | AudioEncoder] = {}
-        if config.image is not None:
-            encoders["image"] = ImageEncoder(config.image, config.width)
-        if config.text is not None:
-            encoders["text"] = build_text_encoder(config.text, config.width)
-        if config.audio is not None:
-            encoders["audio"] = build_audio_encoder(config.audio, config.width)
+        encoders = {name: BUILDERS[name](getattr(config, name), config.width) for name in self.modalities}
         self.encoders = nn.ModuleDict(encoders)
         # One scale for all modalities, or the fusion would follow whichever encoder shouts loudest.
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.width) for name in self.modalities})
@@ -80,6 +82,8 @@ class Network(nn.Module):
         self.embedding = EmbeddingHead(config.width, config.embedding.dimensions)
         self.transcript: nn.Linear | None = None
         if config.transcript is not None:
+            if not config.transcript.tokens:
+                raise ValueError("transcript.tokens: must be filled in before the network is built")
             self.transcript = nn.Linear(encoders["audio"].token_width, len(config.transcript.tokens))
 
     def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Encoded:
@@ -94,12 +98,18 @@ class Network(nn.Module):
         return Encoded(vector_nD, self.token_layers[modality](encoded.tokens_nTW), encoded.valid_nT)
 
     def frames(self, encoded: Encoded) -> Tensor:
-        """What the encoder of audio gave, before `normalise` → log-probabilities of the tokens, (n, T, V)."""
+        """What the audio encoder gave, before `normalise` → log-probabilities of tokens (n, T, V).
+
+        Those of frames in the padding mean nothing.
+
+        Raises:
+            ValueError: the network has no transcript, or the encoder gave no tokens.
+        """
         if self.transcript is None or encoded.tokens_nTW is None:
-            raise ValueError("this network has no transcript")
-        # In float32: at half precision, a sum over hundreds of tokens loses the small ones.
+            raise ValueError("frames need a network with a transcript, and an encoder's tokens")
         logits_nTV: Tensor = self.transcript(encoded.tokens_nTW)
-        return torch.log_softmax(logits_nTV.float(), dim=2)
+        # Under autocast too: half precision holds no small probability beside a blank's.
+        return logits_nTV.float().log_softmax(2)
 
     def fuse(self, encoded: EncodedBatch, present_BM: Tensor) -> Outputs:
         """Encoded inputs and bool (B, M) → every head; the contents of absent modalities do not matter."""

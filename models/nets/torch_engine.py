@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.allocation import Result, within_memory
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
-from models.engine import Encoded, Frames, Output
+from models.engine import Encoded, Frames, Output, no_frames
 from models.errors import CheckpointError, EngineError
 from models.nets import precision as precisions
 from models.nets.compiled import CompiledImageEncoder
@@ -89,24 +89,41 @@ class TorchEngine:
             EngineError: the network's numbers are too large for half precision.
         """
         output = self._within_memory(lambda: self._fuse(encoded, present_BM))
-        if self._dtype != torch.float32 and not np.isfinite(output.embedding_BE).all():
+        self._check_finite(output.embedding_BE)
+        return output
+
+    def frames(self, batch: Batch) -> Frames:
+        """See `Engine.frames`.
+
+        Raises:
+            EngineError: the network's numbers are too large for half precision.
+        """
+        transcript = self._network.config.transcript
+        if transcript is None:
+            raise ValueError("frames need a network with a transcript")
+        if "audio" not in batch.inputs:
+            return no_frames(len(transcript.tokens))
+        frames = self._within_memory(lambda: self._frames(batch))
+        self._check_finite(frames.log_probs_nTV)
+        return frames
+
+    def _check_finite(self, found: NDArray[np.float32]) -> None:
+        if self._dtype != torch.float32 and not np.isfinite(found).all():
             raise EngineError(
                 f"numbers of this network are too large for {self._dtype}. Use INTERMODAL_ENGINE=onnx, or "
                 "TorchEngine(precision='float32')."
             )
-        return output
-
-    def frames(self, batch: Batch) -> Frames:
-        """See `Engine.frames`."""
-        return self._within_memory(lambda: self._frames(batch))
 
     def _frames(self, batch: Batch) -> Frames:
-        transfer, stream = self._transfer, self._transfer.stream()
+        stream = self._transfer.stream()
         with self._forward_context(stream):
-            inputs = {name: transfer.upload(value) for name, value in batch.inputs["audio"].items()}
-            encoded = self._network.encoders["audio"](**inputs)
-            log_probs_nTV, valid_nT = transfer.download([self._network.frames(encoded), encoded.valid_nT.float()])
-        return Frames(log_probs_nTV, valid_nT.sum(1).astype(np.int64))
+            encoded = self._encoders["audio"](**self._uploaded("audio", batch))
+        with self._transfer.on(stream):
+            # Outside of autocast: the head is small, and a softmax likes float32.
+            log_probs_nTV = self._network.frames(_whole(encoded))
+            found = [log_probs_nTV, encoded.valid_nT.sum(1)]  # type: ignore[union-attr]
+            log_probs, lengths = self._transfer.download(found)
+        return Frames(log_probs, lengths.astype(np.int64))
 
     def _encode(self, batch: Batch) -> DeviceEncoded:
         transfer, network, stream = self._transfer, self._network, self._transfer.stream()
@@ -126,10 +143,11 @@ class TorchEngine:
         return DeviceEncoded(encoded, lengths, transfer, stream)
 
     def _run_encoder(self, modality: str, batch: Batch) -> EncodedRows:
-        inputs = {name: self._transfer.upload(value) for name, value in batch.inputs[modality].items()}
-        encoded = self._network.normalise(modality, self._encoders[modality](**inputs))
-        tokens_nTD = None if encoded.tokens_nTW is None else encoded.tokens_nTW.float()
-        return EncodedRows(encoded.vector_nD.float(), tokens_nTD, encoded.valid_nT)
+        encoded = self._encoders[modality](**self._uploaded(modality, batch))
+        return _whole(self._network.normalise(modality, encoded))
+
+    def _uploaded(self, modality: str, batch: Batch) -> dict[str, torch.Tensor]:
+        return {name: self._transfer.upload(value) for name, value in batch.inputs[modality].items()}
 
     def _fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         held = upload(encoded, self._network.modalities, self._transfer)
@@ -184,6 +202,12 @@ def _load_network(checkpoint: Checkpoint) -> Network:
     except RuntimeError as error:
         raise CheckpointError(f"{checkpoint.path}: {WEIGHTS} does not fit the network: {error}") from error
     return network.eval()
+
+
+def _whole(encoded: EncodedRows) -> EncodedRows:
+    """In float32, whatever the encoder computed in."""
+    tokens_nTW = None if encoded.tokens_nTW is None else encoded.tokens_nTW.float()
+    return EncodedRows(encoded.vector_nD.float(), tokens_nTW, encoded.valid_nT)
 
 
 def _blank_pixels(count: int, *, side_px: int, device: torch.device) -> torch.Tensor:

@@ -7,8 +7,7 @@ vectors_<E>: of all embeddings of E numbers."""
 from typing import Any
 
 _LOCK = 4_711_303  # of whoever makes or changes tables
-_VERSION = 1
-_TABLES = """
+_FIRST = """
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA IF NOT EXISTS intermodal;
 CREATE TABLE IF NOT EXISTS intermodal.version (number integer NOT NULL);
@@ -66,6 +65,15 @@ CREATE TABLE intermodal.embedded (
 );
 CREATE INDEX ON intermodal.embedded (row);
 """
+_RECORDINGS = """
+ALTER TABLE intermodal.items ADD COLUMN has_audio boolean NOT NULL DEFAULT false;
+CREATE TABLE intermodal.recordings (
+    row bigint PRIMARY KEY REFERENCES intermodal.items ON DELETE CASCADE, data bytea NOT NULL
+);
+"""
+_MIGRATIONS = (_FIRST, _RECORDINGS)
+"""The n-th script makes version n of the one before it; a script that was released never changes."""
+
 _VECTORS = """
 CREATE TABLE IF NOT EXISTS intermodal.vectors_{dimensions} (
     embedding integer NOT NULL REFERENCES intermodal.embeddings ON DELETE CASCADE,
@@ -79,7 +87,7 @@ CREATE INDEX IF NOT EXISTS vectors_{dimensions}_row ON intermodal.vectors_{dimen
 
 
 def make_tables(db: Any) -> None:
-    """Give a database its tables, unless it has them. Replicas that start at once take turns.
+    """Bring a database to the newest version of its tables. Replicas that start at once take turns.
 
     Raises:
         ValueError: they are of a newer release.
@@ -87,13 +95,12 @@ def make_tables(db: Any) -> None:
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         (there,) = db.execute("SELECT to_regclass('intermodal.version') IS NOT NULL").fetchone()
-        if there:
-            (version,) = db.execute("SELECT max(number) FROM intermodal.version").fetchone()
-            if version > _VERSION:
-                raise ValueError(f"its tables are of version {version}; this release knows {_VERSION}")
-            return
-        db.execute(_TABLES)
-        db.execute("INSERT INTO intermodal.version VALUES (%s)", (_VERSION,))
+        version = db.execute("SELECT max(number) FROM intermodal.version").fetchone()[0] if there else 0
+        if version > len(_MIGRATIONS):
+            raise ValueError(f"its tables are of version {version}; this release knows {len(_MIGRATIONS)}")
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            db.execute(script)
+            db.execute("INSERT INTO intermodal.version VALUES (%s)", (number,))
 
 
 def make_vectors(db: Any, dimensions: int) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retrieval.entries import check_item, content_of
+from retrieval.entries import check_item
 from retrieval.errors import SeedError
 from retrieval.gallery import Entry
 from retrieval.postgres.writing import Seat, Writing
@@ -57,7 +57,7 @@ def _embed(db: Any, gallery: int, seat: Seat, seed: Seed) -> None:
     vectors = {}
     for entry in seed.items.entries() if pending else ():
         row, content = pending.get(entry.item.id, (None, None))
-        if row is not None and content == content_of(entry.item.text, entry.image, entry.thumbnail):
+        if row is not None and content == entry.content:
             vectors[row] = _of_embedding(entry, seat).vectors
     Writing(db, gallery).embed(seat, vectors)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrieval.entries import check_item, check_vectors
 from retrieval.errors import GalleryError
-from retrieval.gallery import Entry, Floats
+from retrieval.gallery import Floats
 from retrieval.postgres.database import Database
 from retrieval.postgres.schema import make_vectors, vectors_of
 from retrieval.postgres.searching import COLUMNS, make_graphs, to_item
@@ -136,10 +136,7 @@ def _receive(db: Any, gallery: int, description: Description, records: Sequence[
     for origin in origins:
         of_origin = {record.item.id: record for record in records if record.origin == origin}
         places = writing.place(
-            {
-                item_id: Entry(item=record.item, vectors={}, image=record.image, thumbnail=record.thumbnail)
-                for item_id, record in of_origin.items()
-            },
+            {item_id: record.without_vectors() for item_id, record in of_origin.items()},
             origin,
         )
         for embedding_id, seat in seats.items():
@@ -154,21 +151,23 @@ def _receive(db: Any, gallery: int, description: Description, records: Sequence[
 
 def _page(db: Any, gallery: int, after: str) -> list[Record]:
     rows = db.execute(
-        f"SELECT {COLUMNS}, i.row, i.origin, m.data, t.data FROM intermodal.items i"  # noqa: S608
+        f"SELECT {COLUMNS}, i.row, i.origin, m.data, t.data, r.data FROM intermodal.items i"  # noqa: S608
         " LEFT JOIN intermodal.images m USING (row) LEFT JOIN intermodal.thumbnails t USING (row)"
+        " LEFT JOIN intermodal.recordings r USING (row)"
         " WHERE i.gallery = %s AND i.id > %s ORDER BY i.id LIMIT %s",
         (gallery, after, _PAGE_ITEMS),
     ).fetchall()
-    vectors = _vectors(db, gallery, [columns[5] for columns in rows])
+    vectors = _vectors(db, gallery, [columns[6] for columns in rows])
     return [
         Record(
             item=to_item(list(columns)),
             origin=origin,
             image=None if image is None else bytes(image),
             thumbnail=None if thumbnail is None else bytes(thumbnail),
+            audio=None if audio is None else bytes(audio),
             vectors=vectors.get(row, {}),
         )
-        for *columns, row, origin, image, thumbnail in rows
+        for *columns, row, origin, image, thumbnail, audio in rows
     ]
 
 

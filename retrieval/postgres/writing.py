@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from psycopg.types.json import Json
 
-from retrieval.entries import content_of
 from retrieval.fields import explode
 from retrieval.gallery import Entry, Floats
 from retrieval.postgres.schema import vectors_of
@@ -16,10 +15,10 @@ from retrieval.store import Embedding
 from retrieval.transfer import Origin
 
 _ITEM = """
-INSERT INTO intermodal.items AS i (gallery, id, text, labels, metadata, has_image, origin, content)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (gallery, id) DO UPDATE SET text = excluded.text,
-labels = excluded.labels, metadata = excluded.metadata, has_image = excluded.has_image, origin = excluded.origin,
-content = excluded.content RETURNING row, (xmax = 0)
+INSERT INTO intermodal.items AS i (gallery, id, text, labels, metadata, has_image, has_audio, origin, content)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (gallery, id) DO UPDATE SET text = excluded.text,
+labels = excluded.labels, metadata = excluded.metadata, has_image = excluded.has_image,
+has_audio = excluded.has_audio, origin = excluded.origin, content = excluded.content RETURNING row, (xmax = 0)
 """
 
 
@@ -70,7 +69,7 @@ class Writing:
         )
         places: dict[str, Place] = {}
         with self._db.cursor() as cursor:
-            contents = {item_id: _content(entries[item_id]) for item_id in ids}
+            contents = {item_id: entries[item_id].content for item_id in ids}
             rows = [self._columns(entries[item_id], origin, contents[item_id]) for item_id in ids]
             if rows:
                 cursor.executemany(_ITEM, rows, returning=True)
@@ -84,15 +83,15 @@ class Writing:
     def _columns(self, entry: Entry, origin: Origin, content: int) -> tuple[Any, ...]:
         item = entry.item
         texts = (item.text, Json(dict(item.labels)), Json(dict(item.metadata)))
-        return (self._gallery, item.id, *texts, item.has_image, origin, content)
+        return (self._gallery, item.id, *texts, item.has_image, item.has_audio, origin, content)
 
     def _attach(self, entries: Mapping[str, Entry], places: Mapping[str, Place]) -> None:
         """What is kept of the items in other tables, in place of what was."""
         rows = [place.row for place in places.values()]
-        for table in ("fields", "images", "thumbnails"):
+        for table in ("fields", "images", "thumbnails", "recordings"):
             self._db.execute(f"DELETE FROM intermodal.{table} WHERE row = ANY(%s)", (rows,))  # noqa: S608
         cells: list[tuple[Any, ...]] = []
-        files: dict[str, list[tuple[int, bytes]]] = {"images": [], "thumbnails": []}
+        files: dict[str, list[tuple[int, bytes]]] = {"images": [], "thumbnails": [], "recordings": []}
         for item_id, entry in entries.items():
             row = places[item_id].row
             for path, kind, value in explode(entry.item):
@@ -103,6 +102,8 @@ class Writing:
                 files["images"].append((row, entry.image))
             if entry.thumbnail is not None:
                 files["thumbnails"].append((row, entry.thumbnail))
+            if entry.audio is not None:
+                files["recordings"].append((row, entry.audio))
         with self._db.cursor() as cursor:
             cursor.executemany("INSERT INTO intermodal.fields VALUES (%s, %s, %s, %s, %s)", cells)
             for table, found in files.items():
@@ -173,7 +174,3 @@ def as_text(vector_E: Floats) -> str:
 def as_vector(text: str) -> Floats:
     """What `as_text` wrote."""
     return np.array(text[1:-1].split(","), np.float32)
-
-
-def _content(entry: Entry) -> int:
-    return content_of(entry.item.text, entry.image, entry.thumbnail)

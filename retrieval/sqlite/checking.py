@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from retrieval.entries import check_item, content_of
+from retrieval.content import content_of
+from retrieval.entries import check_item
 from retrieval.fields import explode
 from retrieval.item import Item
 from retrieval.sqlite.indexes import Moment
@@ -32,9 +33,10 @@ def faults(db: sqlite3.Connection) -> Iterator[str]:
 
 def _items(db: sqlite3.Connection) -> Iterator[str]:
     num_cells = 0
-    for *columns, row, content, image, thumbnail in db.execute(
-        f"SELECT {COLUMNS}, items.row, content, images.data, thumbnails.data FROM items"  # noqa: S608
-        " LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row)"
+    for *columns, row, content, image, thumbnail, audio in db.execute(
+        f"SELECT {COLUMNS}, items.row, content, images.data, thumbnails.data, recordings.data"  # noqa: S608
+        " FROM items LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row)"
+        " LEFT JOIN recordings USING (row)"
     ):
         where = f"item {columns[0]!r}"
         try:
@@ -45,8 +47,10 @@ def _items(db: sqlite3.Connection) -> Iterator[str]:
             continue
         if item.has_image != (image is not None or thumbnail is not None):
             yield f"{where}: its image is not as it says"
-        if content != content_of(item.text, image, thumbnail):
-            yield f"{where}: text and image are not those that its vectors were made from"
+        if item.has_audio != (audio is not None):
+            yield f"{where}: its recording is not as it says"
+        if content != content_of(item.text, image, thumbnail, audio):
+            yield f"{where}: text and files are not those that its vectors were made from"
         num_cells += len(explode(item))
         yield from _fields(db, item, row)
     (kept,) = db.execute("SELECT count(*) FROM fields").fetchone()

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval.entries import check_item, check_vectors
 from retrieval.errors import GalleryError
-from retrieval.gallery import Entry, Floats
+from retrieval.gallery import Floats
 from retrieval.sqlite.changes import Changes
 from retrieval.sqlite.faults import told
 from retrieval.sqlite.rows import COLUMNS, key_of, to_item
@@ -57,8 +57,9 @@ def page_of_records(db: sqlite3.Connection, after: str | None) -> list[Record]:
     """The next records in the order of their ids; none at the end."""
     seats = read_seats(db)
     rows = db.execute(
-        f"SELECT {COLUMNS}, items.row, origin, images.data, thumbnails.data FROM items"  # noqa: S608
-        " LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row) WHERE id > ? ORDER BY id LIMIT ?",
+        f"SELECT {COLUMNS}, items.row, origin, images.data, thumbnails.data, recordings.data FROM items"  # noqa: S608
+        " LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row) LEFT JOIN recordings USING (row)"
+        " WHERE id > ? ORDER BY id LIMIT ?",
         (after or "", PAGE_ITEMS),
     ).fetchall()
     return [
@@ -67,9 +68,10 @@ def page_of_records(db: sqlite3.Connection, after: str | None) -> list[Record]:
             origin=origin,
             image=image,
             thumbnail=thumbnail,
+            audio=audio,
             vectors=dict(_vectors(db, seats, row)),
         )
-        for *columns, row, origin, image, thumbnail in rows
+        for *columns, row, origin, image, thumbnail, audio in rows
     ]
 
 
@@ -103,10 +105,7 @@ def receive(db: sqlite3.Connection, changes: Changes, description: Description, 
     for origin in ("seed", "user"):
         of_origin = {record.item.id: record for record in records if record.origin == origin}
         rows = writing.replace(
-            {
-                item_id: Entry(item=record.item, vectors={}, image=record.image, thumbnail=record.thumbnail)
-                for item_id, record in of_origin.items()
-            },
+            {item_id: record.without_vectors() for item_id, record in of_origin.items()},
             origin,
             carried=[],
         )

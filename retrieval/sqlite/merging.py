@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from retrieval.entries import check_item, content_of
+from retrieval.entries import check_item
 from retrieval.errors import SeedError
 from retrieval.gallery import Entry
 from retrieval.sqlite.changes import Changes
@@ -54,7 +54,7 @@ def embed(db: sqlite3.Connection, changes: Changes, seat: Seat, seed: Seed) -> N
     vectors = {}
     for entry in seed.items.entries() if pending else ():
         row, content = pending.get(entry.item.id, (None, None))
-        if row is not None and content == content_of(entry.item.text, entry.image, entry.thumbnail):
+        if row is not None and content == entry.content:
             vectors[row] = _of_embedding(entry, seat).vectors
     Writing(db, changes).embed(seat, vectors)
 

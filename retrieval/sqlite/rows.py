@@ -12,21 +12,23 @@ from retrieval.gallery import Floats
 from retrieval.item import Item
 from retrieval.sqlite.schema import SLOT_SHIFT
 
-COLUMNS = "id, text, labels, metadata, has_image"
+COLUMNS = "id, text, labels, metadata, has_image, has_audio"
 IMAGE = "(SELECT data FROM images WHERE images.row = items.row)"
 _CHUNK = 4096  # vectors that are read at once
 THUMBNAIL = "(SELECT data FROM thumbnails WHERE thumbnails.row = items.row)"
+RECORDING = "(SELECT data FROM recordings WHERE recordings.row = items.row)"
 
 
 def to_item(columns: Sequence[Any]) -> Item:
     """An item from what `COLUMNS` names."""
-    item_id, text, labels, metadata, has_image = columns
+    item_id, text, labels, metadata, has_image, has_audio = columns
     return Item(
         id=item_id,
         text=text,
         labels=json.loads(labels),
         metadata=json.loads(metadata),
         has_image=bool(has_image),
+        has_audio=bool(has_audio),
     )
 
 
@@ -34,13 +36,21 @@ def items_by_row(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]
     """The items of those of the rows that are there."""
     # As one value: while others write, each row that is fetched is another wait for the interpreter's lock.
     (found,) = db.execute(
-        "SELECT json_group_array(json_array(row, id, text, json(labels), json(metadata), has_image)) FROM items"
+        "SELECT json_group_array(json_array(row, id, text, json(labels), json(metadata), has_image, has_audio))"
+        " FROM items"
         " WHERE row IN (SELECT value FROM json_each(?))",
         (json.dumps(rows),),
     ).fetchone()
     return {
-        row: Item(id=item_id, text=text, labels=labels, metadata=metadata, has_image=bool(has_image))
-        for row, item_id, text, labels, metadata, has_image in json.loads(found)
+        row: Item(
+            id=item_id,
+            text=text,
+            labels=labels,
+            metadata=metadata,
+            has_image=bool(has_image),
+            has_audio=bool(has_audio),
+        )
+        for row, item_id, text, labels, metadata, has_image, has_audio in json.loads(found)
     }
 
 
@@ -104,15 +114,9 @@ def vectors_of_slot(
     return rows_N[:count], vectors_NE
 
 
-def one_image(db: sqlite3.Connection, item_id: str) -> bytes | None:
-    """An item's image, or else its thumbnail."""
-    found = db.execute(f"SELECT coalesce({IMAGE}, {THUMBNAIL}) FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
-    return None if found is None else found[0]
-
-
-def one_thumbnail(db: sqlite3.Connection, item_id: str) -> bytes | None:
-    """An item's thumbnail."""
-    found = db.execute(f"SELECT {THUMBNAIL} FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
+def one_file(db: sqlite3.Connection, item_id: str, kind: str) -> bytes | None:
+    """An item's file; kind: IMAGE, THUMBNAIL, RECORDING, or an expression of them."""
+    found = db.execute(f"SELECT {kind} FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
     return None if found is None else found[0]
 
 

@@ -70,7 +70,15 @@ CREATE TABLE deletions (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST,)
+_RECORDINGS = """
+ALTER TABLE items ADD COLUMN has_audio INTEGER NOT NULL DEFAULT 0 CHECK (has_audio IN (0, 1));
+CREATE TABLE recordings (
+    row INTEGER PRIMARY KEY REFERENCES items (row) ON DELETE CASCADE,
+    data BLOB NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS = (_FIRST, _RECORDINGS)
 """The n-th script makes version n of the one before it; a script that was released never changes."""
 
 

@@ -130,7 +130,11 @@ class SqliteStore:
             GalleryError: there is none, or it cannot be opened at all.
         """
         with self._reading(name) as db:
-            found = list(islice(faults(db), MAX_FAULTS))
+            found: list[str] = []
+            try:
+                found.extend(islice(faults(db), MAX_FAULTS))
+            except sqlite3.DatabaseError as error:  # what was found before it stands
+                found.append(f"cannot be read further: {error}")
         live = self._live.get(name)
         return found if found or live is None else live.index_faults()
 

@@ -16,10 +16,10 @@ from retrieval.sqlite.indexes import Indexes
 from retrieval.sqlite.live import LiveGallery
 from retrieval.sqlite.rows import (
     IMAGE,
+    RECORDING,
     THUMBNAIL,
-    one_image,
+    one_file,
     one_item,
-    one_thumbnail,
     one_vector,
     page_of_items,
     rows_of,
@@ -86,11 +86,18 @@ class SqliteGallery:
 
     def image(self, item_id: str) -> bytes | None:
         """See `Gallery.image`."""
-        return self._read(lambda db: one_image(db, item_id)) if is_id(item_id) else None
+        return self._file(item_id, f"coalesce({IMAGE}, {THUMBNAIL})")
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """See `Gallery.thumbnail`."""
-        return self._read(lambda db: one_thumbnail(db, item_id)) if is_id(item_id) else None
+        return self._file(item_id, THUMBNAIL)
+
+    def audio(self, item_id: str) -> bytes | None:
+        """See `Gallery.audio`."""
+        return self._file(item_id, RECORDING)
+
+    def _file(self, item_id: str, kind: str) -> bytes | None:
+        return self._read(lambda db: one_file(db, item_id, kind)) if is_id(item_id) else None
 
     def put(self, entries: Sequence[Entry]) -> list[bool]:
         """See `WritableGallery.put`."""
@@ -132,14 +139,15 @@ class SqliteGallery:
     def _pending(self, limit: int) -> Callable[[sqlite3.Connection], list[tuple[int, Pending]]]:
         def read(db: sqlite3.Connection) -> list[tuple[int, Pending]]:
             rows = db.execute(
-                f"SELECT row, id, content, text, coalesce({IMAGE}, {THUMBNAIL}) FROM items WHERE row >= ?"  # noqa: S608
+                f"SELECT row, id, content, text, coalesce({IMAGE}, {THUMBNAIL}), {RECORDING} FROM items"  # noqa: S608
+                " WHERE row >= ?"
                 " AND NOT EXISTS (SELECT 1 FROM embedded WHERE embedding = ? AND embedded.row = items.row)"
                 " ORDER BY row LIMIT ?",
                 (self._indexes.pending_from, self._indexes.seat.number, max(limit, 0)),
             )
             return [
-                (row, Pending(id=item_id, content=content, text=text, image=image))
-                for row, item_id, content, text, image in rows
+                (row, Pending(id=item_id, content=content, text=text, image=image, audio=audio))
+                for row, item_id, content, text, image, audio in rows
             ]
 
         return read

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
-from retrieval.entries import content_of
 from retrieval.fields import Cell, explode
 from retrieval.gallery import Entry, Floats
 from retrieval.sqlite.bulk import as_json, insert
@@ -47,10 +46,7 @@ class Writing:
             carried: embeddings whose vectors stay where the content is equal.
         """
         rows = dict(zip(entries, self._take_rows(len(entries)), strict=True))
-        contents = {
-            item_id: content_of(entry.item.text, entry.image, entry.thumbnail)
-            for item_id, entry in entries.items()
-        }
+        contents = {item_id: entry.content for item_id, entry in entries.items()}
         (found,) = self._db.execute(
             "SELECT json_group_array(json_array(id, row, content)) FROM items"
             " WHERE id IN (SELECT value FROM json_each(?))",
@@ -89,20 +85,25 @@ class Writing:
     def _place(
         self, entries: Mapping[str, Entry], rows: Mapping[str, int], contents: Mapping[str, int], origin: Origin
     ) -> None:
-        items, cells, images, thumbnails = [], [], [], []
+        items, cells = [], []
+        files: dict[str, list[tuple[int, bytes]]] = {"images": [], "thumbnails": [], "recordings": []}
         for item_id, entry in entries.items():
             item, row = entry.item, rows[item_id]
             labels, metadata = _object(item.labels), _object(item.metadata)
-            items.append((row, item_id, item.text, labels, metadata, item.has_image, origin, contents[item_id]))
+            has = (item.has_image, item.has_audio)
+            items.append((row, item_id, item.text, labels, metadata, *has, origin, contents[item_id]))
             cells += [(*cell, row) for cell in explode(item)]
-            if entry.image is not None:
-                images.append((row, entry.image))
-            if entry.thumbnail is not None:
-                thumbnails.append((row, entry.thumbnail))
-        insert(self._db, "items", "row, id, text, labels, metadata, has_image, origin, content", items)
+            for table, data in (
+                ("images", entry.image),
+                ("thumbnails", entry.thumbnail),
+                ("recordings", entry.audio),
+            ):
+                if data is not None:
+                    files[table].append((row, data))
+        insert(self._db, "items", "row, id, text, labels, metadata, has_image, has_audio, origin, content", items)
         insert(self._db, "fields", "path, kind, value, row", sorted(cells, key=itemgetter(0, 1)))
-        insert(self._db, "images", "row, data", images)
-        insert(self._db, "thumbnails", "row, data", thumbnails)
+        for table, written in files.items():
+            insert(self._db, table, "row, data", written)
         self._changes.num_items += len(items)
 
     def embed(self, seat: Seat, vectors: Mapping[int, Mapping[str, Floats]]) -> None:

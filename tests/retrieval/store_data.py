@@ -32,6 +32,7 @@ def entry(
     metadata: Mapping[str, Any] | None = None,
     image: bytes | None = None,
     thumbnail: bytes | None = None,
+    audio: bytes | None = None,
     targets: tuple[str, ...] = ("fused",),
     pool: Floats = POOL,
 ) -> Entry:
@@ -43,10 +44,12 @@ def entry(
             labels=labels or {},
             metadata=metadata or {},
             has_image=image is not None or thumbnail is not None,
+            has_audio=audio is not None,
         ),
         vectors={target: pool[(number + step) % len(pool)] for step, target in enumerate(targets)},
         image=image,
         thumbnail=thumbnail,
+        audio=audio,
     )
 
 

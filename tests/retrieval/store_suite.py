@@ -112,6 +112,17 @@ class StoreSuite:
         assert a.has_image
         assert b.has_image
 
+    def test_a_recording_is_kept_as_it_was_sent_and_goes_with_its_item(self, gallery: WritableGallery) -> None:
+        gallery.put([entry("a", audio=b"RIFF"), entry("b", image=b"png")])
+        found = [gallery.get(item_id) for item_id in ("a", "b")]
+        assert [item.has_audio for item in found if item is not None] == [True, False]
+        assert (gallery.audio("a"), gallery.audio("b"), gallery.audio("none")) == (b"RIFF", None, None)
+        gallery.put([entry("a")])
+        assert gallery.audio("a") is None
+        gallery.put([entry("a", audio=b"fLaC")])
+        gallery.delete(["a"])
+        assert gallery.audio("a") is None
+
     def test_files_decide_whether_an_item_has_an_image(self, gallery: WritableGallery) -> None:
         one = entry("a")
         gallery.put([replace(one, item=replace(one.item, has_image=True))])
@@ -272,6 +283,7 @@ class StoreSuite:
                             labels=st.dictionaries(st.sampled_from("xy"), st.sampled_from(["1", "2"])),
                             targets=st.sampled_from([("fused",), ("fused", "text"), ("fused", "image", "text")]),
                             image=st.none() | st.binary(max_size=3),
+                            audio=st.none() | st.binary(max_size=3),
                         ),
                         max_size=4,
                     ),
@@ -318,6 +330,7 @@ class StoreSuite:
             for item_id, one in model.entries.items():
                 assert gallery.get(item_id) == one.item
                 assert gallery.image(item_id) == one.image
+                assert gallery.audio(item_id) == one.audio
         gallery.close()
         store.drop(name)
 
@@ -325,12 +338,12 @@ class StoreSuite:
 
     def test_an_item_put_through_one_embedding_is_pending_for_the_others(self, store: Store) -> None:
         one, other = store.open("shop", NET, model="shop"), store.open("shop", OTHER, model="shop")
-        one.put([entry("a", text="red", image=b"png", thumbnail=b"t"), entry("b", text="blue")])
+        one.put([entry("a", text="red", image=b"png", thumbnail=b"t", audio=b"RIFF"), entry("b", text="blue")])
         assert other.search(POOL_OTHER[0]) == []
         assert other.get("a") == one.get("a")
         assert len(other) == 2
-        found = {pending.id: (pending.text, pending.image) for pending in other.pending(9)}
-        assert found == {"a": ("red", b"png"), "b": ("blue", None)}
+        found = {pending.id: (pending.text, pending.image, pending.audio) for pending in other.pending(9)}
+        assert found == {"a": ("red", b"png", b"RIFF"), "b": ("blue", None, None)}
         assert len(other.pending(1)) == 1
         assert list(one.pending(9)) == []
 

@@ -28,7 +28,19 @@ class TransferSuite:
         seed = Seed(version=3, items=read_seed(tmp_path / "seed"))
         one = store.open("shop", NET, model="model", seed=seed)
         other = store.open("shop", OTHER, model="model")
-        one.put([entry("é", 3, labels={"x": ["1", "2"]}, metadata={"y": {"z": 1}}, image=b"png", thumbnail=b"t")])
+        one.put(
+            [
+                entry(
+                    "é",
+                    3,
+                    labels={"x": ["1", "2"]},
+                    metadata={"y": {"z": 1}},
+                    image=b"png",
+                    thumbnail=b"t",
+                    audio=b"RIFF",
+                )
+            ]
+        )
         one.put([entry(f"{number:03}", number) for number in range(450)])
         one.delete(["gone"])
         contents = {pending.id: pending.content for pending in other.pending(9)}
@@ -47,11 +59,12 @@ class TransferSuite:
         again = list(filled.records("copy"))
         assert filled.describe("copy") == description
         for old, new in zip(records, again, strict=True):
-            assert (old.item, old.origin, old.image, old.thumbnail) == (
+            assert (old.item, old.origin, old.image, old.thumbnail, old.audio) == (
                 new.item,
                 new.origin,
                 new.image,
                 new.thumbnail,
+                new.audio,
             )
             assert old.vectors.keys() == new.vectors.keys()
             for embedding_id, vectors in old.vectors.items():

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from models.config import MiniLmTextEncoder
 from models.errors import ConfigError
-from models.nets.encoders.text import TransformerTextEncoder, build_text_encoder, masked_mean, valid_tokens
+from models.nets.encoders import masked_mean, valid_tokens
+from models.nets.encoders.text import TransformerTextEncoder, build_text_encoder
 from training.pretrained import load_minilm, minilm_tokenizer
 
 

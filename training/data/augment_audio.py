@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.preprocess.audio import RANGE_DB, SILENT
 from training.augmentation import Augmentation
 
 Floats = NDArray[np.float32]
-SILENT = -1.0  # the least value of a feature
+_NUM_KNOTS = 6
 _NUM_MASKS = 2  # each of half of the share that may be blanked
 
 
@@ -35,8 +36,10 @@ def join(parts: Sequence[Floats], config: Augmentation, rate_hz: int, rng: np.ra
 
 
 def augment_features(features_TF: Floats, config: Augmentation, rng: np.random.Generator) -> Floats:
-    """Bands as of another throat (Jaitly and Hinton 2013, VTLP), some masked (Park et al. 2019, SpecAugment)."""
+    """Another throat (Jaitly and Hinton 2013, VTLP) and microphone; masks (Park et al. 2019, SpecAugment)."""
     features_TF = _warped(features_TF, 1 + config.audio_warp * rng.uniform(-1, 1))
+    if config.audio_tone_db:
+        features_TF = np.clip(features_TF + _tone(features_TF.shape[1], config.audio_tone_db, rng), SILENT, 1.0)
     for axis, share in ((0, config.audio_time_mask), (1, config.audio_band_mask)):
         size = features_TF.shape[axis]
         for _ in range(_NUM_MASKS):
@@ -78,3 +81,12 @@ def _warped(features_TF: Floats, factor: float) -> Floats:
     share_F = (places_F - low_F).astype(np.float32)
     warped_TF: Floats = features_TF[:, low_F] * (1 - share_F) + features_TF[:, high_F] * share_F
     return warped_TF
+
+
+def _tone(num_bands: int, deviation_db: float, rng: np.random.Generator) -> Floats:
+    """A smooth curve over the bands, its mean 0, in the features' unit."""
+    knots = rng.normal(0, deviation_db, _NUM_KNOTS)
+    places_F = np.linspace(0, _NUM_KNOTS - 1, num_bands)
+    curve_F = np.interp(places_F, np.arange(_NUM_KNOTS), knots)
+    tone_F: Floats = ((curve_F - curve_F.mean()) / (RANGE_DB / 2)).astype(np.float32)
+    return tone_F

@@ -12,6 +12,8 @@ RARE_ROWS = 10
 _LACKS: Mapping[str, Callable[[Record], bool]] = {
     "image": lambda record: record.image is None,
     "text": lambda record: not record.texts,
+    "audio": lambda record: record.audio is None,
+    "transcript": lambda record: record.transcript is None,
 }
 
 
@@ -24,7 +26,8 @@ def describe(pairs: Pairs, network: NetworkConfig) -> dict[str, Any]:
         latter is left out where there are no training rows.
     """
     images = [int(image) for image in pairs.image_of_N if image >= 0]
-    repeated = {"image": len(images) - len(set(images))}
+    recordings = [int(recording) for recording in pairs.recording_of_N if recording >= 0]
+    repeated = {"image": len(images) - len(set(images)), "audio": len(recordings) - len(set(recordings))}
     cells: dict[str, list[str]] = {}
     for record in pairs.records:
         for cell in record.groups:
@@ -37,6 +40,7 @@ def describe(pairs: Pairs, network: NetworkConfig) -> dict[str, Any]:
         "rows": len(pairs.records),
         "splits": pairs.sizes(),
         "images": len(set(images)),
+        "recordings": len(set(recordings)),
         "repeated": {name: count for name, count in repeated.items() if count},
         "missing": _missing(pairs, network),
         "labels": {head: len(part.labels) for head, part in network.classes.items()},
@@ -45,7 +49,8 @@ def describe(pairs: Pairs, network: NetworkConfig) -> dict[str, Any]:
 
 
 def _missing(pairs: Pairs, network: NetworkConfig) -> dict[str, dict[str, int]]:
-    lacks = {name: _LACKS[name] for name in network.modalities if name in _LACKS}
+    inputs = (*network.modalities, *(["transcript"] if network.transcript is not None else []))
+    lacks = {name: _LACKS[name] for name in inputs if name in _LACKS}
     found: dict[str, dict[str, int]] = {}
     for split in SPLITS:
         records = [pairs.records[row] for row in pairs.rows(split)]

@@ -4,10 +4,13 @@ Both sides are normalised alike: case, punctuation and width are not heard."""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import jiwer
 
 from models.spoken_text import normalise_transcript
+
+MOST_CONFUSIONS = 12
 
 
 def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:
@@ -15,15 +18,20 @@ def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:
     return float(jiwer.process_words(*_normalised(said, heard)).wer)
 
 
-def transcript_figures(said: Sequence[str], heard: Sequence[str]) -> dict[str, float]:
-    """`wer`, `cer` (of characters), `exact` (share of recordings without any fault), and `rows`."""
+def transcript_figures(said: Sequence[str], heard: Sequence[str]) -> dict[str, Any]:
+    """`wer`, `cer` (of characters), `exact` (share of recordings without any fault), `rows`, and `confusions`.
+
+    confusions: the most frequent, each as (said, heard, how often); "" is no word.
+    """
     references, found = _normalised(said, heard)
+    confusions = word_confusions(said, heard)
     exact = sum(one == other for one, other in zip(references, found, strict=True)) / len(references)
     return {
         "wer": word_error_rate(said, heard),
         "cer": float(jiwer.process_characters(references, found).cer),
         "exact": exact,
         "rows": len(references),
+        "confusions": [[*words, count] for words, count in confusions.most_common(MOST_CONFUSIONS)],
     }
 
 

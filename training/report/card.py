@@ -11,6 +11,7 @@ from training.report.markdown import image, section
 from training.report.tables import (
     accuracy_table,
     calibration_table,
+    confusions_table,
     coverage_table,
     gain_table,
     intervals_table,
@@ -21,6 +22,7 @@ from training.report.tables import (
     retrieval_table,
     same_label_table,
     stages_table,
+    transcript_table,
 )
 
 LIMITS = (
@@ -81,6 +83,8 @@ def _summary(config: CheckpointConfig) -> str:
         f"{head} ({part.unit})" if part.unit else head for head, part in config.network.targets.items()
     )
     scores = (f"scores of {heads} and " if heads else "") + (f"the numbers {numbers} and " if numbers else "")
+    if (transcript := config.network.transcript) is not None:
+        scores += f"what is said (by {len(transcript.tokens) - 1:,} {transcript.units}) and "
     return (
         f"A multimodal model trained by Intermodal. Any subset of {', '.join(config.network.modalities)} goes in; "
         f"{scores}an embedding of {config.network.embedding.dimensions} numbers for retrieval come out."
@@ -91,7 +95,8 @@ def _data(facts: Mapping[str, Any]) -> list[str]:
     sizes = ", ".join(f"{count:,} {split}" for split, count in facts["splits"].items() if count)
     repeated = "; ".join(f"{count:,} repeat the {name}" for name, count in facts["repeated"].items())
     joined = f" Of an earlier row, {repeated}; rows that share one are all in one split." if repeated else ""
-    images = f" with {facts['images']:,} distinct images" if facts["images"] else ""
+    counts = [f"{facts[name]:,} distinct {name}" for name in ("images", "recordings") if facts.get(name)]
+    images = f" with {' and '.join(counts)}" if counts else ""
     missing = missing_table(facts)
     return [
         f"`{facts['manifest']}`, hash {facts['hash'][:12]}: {facts['rows']:,} rows{images} ({sizes}).{joined}",
@@ -108,6 +113,7 @@ def _figures(
     return [
         section("### Accuracy by what is given", accuracies and "± is the standard error.", accuracies),
         _others_section(subsets),
+        _spoken_section(subsets, files),
         _gain_section(gain, fused),
         section(
             "### Retrieval",
@@ -148,6 +154,24 @@ def _others_section(subsets: Mapping[str, Any]) -> str:
         numbers,
         intervals and "Intervals for 90 %: the share of numbers that they hold, and in brackets their mean width.",
         intervals,
+    )
+
+
+def _spoken_section(subsets: Mapping[str, Any], files: Collection[str]) -> str:
+    rates, confusions = transcript_table(subsets), confusions_table(subsets)
+    return section(
+        "### What is said",
+        rates
+        and "Words put in, left out or taken for others, by the words that were said; the same of characters. "
+        "Read greedily; case and punctuation do not count.",
+        rates,
+        confusions and "Words taken for others, the most frequent:",
+        confusions,
+        image(
+            "Recordings as the network sees them, drawn by a seed: three that it reads wrongly where so many are",
+            "pictures/recordings.png",
+            files,
+        ),
     )
 
 

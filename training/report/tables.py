@@ -101,6 +101,23 @@ def retrieval_table(subsets: Figures) -> str:
     return table(("retrieval", "R@1", "R@5", "R@10", "nDCG@10", "median rank", "gallery", *last), rows)
 
 
+def transcript_table(subsets: Figures) -> str:
+    """Word and character error rates by subset."""
+    rows = [
+        [subset, *(f"{found[name]:.3f}" for name in ("wer", "cer", "exact")), f"{found['rows']:,}"]
+        for subset, heads in subsets.items()
+        if (found := heads.get("transcript"))
+    ]
+    return table(("given", "word error rate", "character error rate", "without a fault", "recordings"), rows)
+
+
+def confusions_table(subsets: Figures) -> str:
+    """Words that were taken for others, the most frequent first."""
+    found = subsets.get("audio", {}).get("transcript", {}).get("confusions", [])
+    rows = [[said or "(nothing)", heard or "(nothing)", str(count)] for said, heard, count in found]
+    return table(("said", "heard", "times"), rows)
+
+
 def same_label_table(subsets: Figures) -> str:
     """Mean average precision of rows of an equal label by head and subset, and in brackets nDCG@10."""
 

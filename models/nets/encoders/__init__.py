@@ -5,27 +5,12 @@ An encoder has two halves. `lower` never changes in training, so its output can 
 # n rows that have the modality, T tokens, W width of a token, D width"""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 OUTLIER = 6.0  # standardised features beyond it say "unlike the training data" and no more
-
-
-class Encoder(Protocol):
-    """What every encoder has, beside a `forward` of the arrays that its preprocessor makes.
-
-    token_width: W.
-    """
-
-    token_width: int
-
-    def pretrained(self) -> list[nn.Parameter]:
-        """Parameters that come pretrained and that training may change."""
-
-    def fresh(self) -> list[nn.Parameter]:
-        """Parameters that start from nothing."""
 
 
 class Encoded(NamedTuple):
@@ -42,20 +27,28 @@ class Encoded(NamedTuple):
     valid_nT: Tensor | None = None
 
 
+class Encoder(nn.Module):
+    """What every modality's encoder is, to the network and to training."""
+
+    token_width: int
+    """W: width of a token, before `Network.normalise`."""
+
+    def upper(self, lower: Any) -> Encoded:
+        """Run the trainable part on what its own `lower` gives."""
+        raise NotImplementedError
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """Parameters that come pretrained and that training may change."""
+        return []
+
+    def fresh(self) -> list[nn.Parameter]:
+        """Parameters that start from nothing."""
+        return list(self.parameters())
+
+
 def join_features(parts: Sequence[Tensor], like_n: Tensor) -> Tensor:
     """Features side by side; (n, 0) where there are none, and only there: a traced n would be of one batch."""
     return torch.cat(list(parts), dim=1) if parts else torch.zeros(like_n.shape[0], 0, device=like_n.device)
-
-
-def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
-    """(n, T) bool: true up to each row's length."""
-    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
-
-
-def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
-    """The mean over valid tokens, (n, H)."""
-    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
-    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)
 
 
 class Projection(nn.Sequential):
@@ -74,3 +67,14 @@ class Projection(nn.Sequential):
             nn.Dropout(dropout),
             nn.Linear(hidden, width),
         )
+
+
+def valid_tokens(like_nT: Tensor, lengths_n: Tensor) -> Tensor:
+    """(n, T) bool: true up to each row's length."""
+    return torch.arange(like_nT.shape[1], device=like_nT.device) < lengths_n[:, None]
+
+
+def masked_mean(states_nTH: Tensor, valid_nT: Tensor) -> Tensor:
+    """The mean over valid tokens, (n, H)."""
+    weights_nT1 = valid_nT.to(states_nTH.dtype)[:, :, None]
+    return (states_nTH * weights_nT1).sum(1) / weights_nT1.sum(1)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
 from models.nets.backbones import create_model, take_apart
-from models.nets.encoders import OUTLIER, Encoded, Projection, join_features
+from models.nets.encoders import OUTLIER, Encoded, Encoder, Projection, join_features
 
 
 class Lower(NamedTuple):
@@ -28,7 +28,7 @@ class Lower(NamedTuple):
     pooled_nF: Tensor
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(Encoder):
     """A backbone of timm's or torchvision's, from uint8 pixels to `width`."""
 
     mean: Tensor

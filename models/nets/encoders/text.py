@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models import config as configs
-from models.nets.encoders import OUTLIER, Encoded, Projection, join_features, masked_mean, valid_tokens
+from models.nets.encoders import OUTLIER, Encoded, Encoder, Projection, join_features, masked_mean, valid_tokens
 
 _BERT_EPSILON = 1e-12
 
@@ -29,13 +29,11 @@ class TextLower(NamedTuple):
     pooled_nP: Tensor
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Encoder):
     """The interface, and what all kinds share."""
 
     frozen_layers = 0
     """Leading layers that never change; 0 means that `lower` does nothing."""
-
-    token_width: int
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Encoded:
         """(n, T) int64 ids padded on the right, (n,) int64 lengths → a vector, and a token for each subword."""
@@ -44,18 +42,6 @@ class TextEncoder(nn.Module):
     def lower(self, ids: Tensor, lengths: Tensor) -> TextLower:
         """Run the frozen part."""
         return TextLower(ids, lengths, join_features((), ids))
-
-    def upper(self, lower: TextLower) -> Encoded:
-        """Run the trainable part."""
-        raise NotImplementedError
-
-    def pretrained(self) -> list[nn.Parameter]:
-        """Parameters that come pretrained and that training may change."""
-        return []
-
-    def fresh(self) -> list[nn.Parameter]:
-        """Parameters that start from nothing."""
-        return list(self.parameters())
 
 
 class RecurrentTextEncoder(TextEncoder):

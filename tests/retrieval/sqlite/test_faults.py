@@ -6,12 +6,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from retrieval.content import content_of
 from retrieval.errors import GalleryError
 from retrieval.gallery import Query
+from retrieval.item import Item
 from retrieval.sqlite import file, schema
 from retrieval.sqlite.store import SqliteStore
 from retrieval.sqlite.view import SqliteGallery
@@ -94,6 +97,7 @@ def test_a_second_process_is_refused_and_may_read_and_back_up(
     script = """
 import sys
 from pathlib import Path
+from retrieval.content import content_of
 from retrieval.errors import GalleryError
 from retrieval.sqlite.store import SqliteStore
 from retrieval.store import Embedding
@@ -181,9 +185,33 @@ def test_an_older_file_is_brought_up_to_date(store: SqliteStore, monkeypatch: py
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (x INTEGER) STRICT;"))
     assert store.open("shop", NET, model="shop").get("old") is not None
     with sqlite3.connect(store.path("shop")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
         assert db.execute("SELECT count(*) FROM later").fetchone() == (0,)
     db.close()
+
+
+def test_a_file_from_before_recordings_takes_them_and_keeps_its_items(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.path("shop").parent.mkdir()
+    with sqlite3.connect(store.path("shop"), isolation_level=None) as db:
+        monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        schema.prepare(db, store.path("shop"), "shop")
+        db.execute(
+            "INSERT INTO items (row, id, text, labels, metadata, has_image, origin, content)"
+            " VALUES (1, 'old', 'a text', '{}', '{}', 0, 'user', ?)",
+            (content_of("a text", None, None),),
+        )
+        db.execute("UPDATE gallery SET next_row = 2")
+    db.close()
+    monkeypatch.undo()
+    gallery = store.open("shop", NET, model="shop")
+    assert gallery.get("old") == Item(id="old", text="a text")
+    assert [pending.id for pending in gallery.pending(9)] == ["old"]
+    gallery.put([replace(entry("new"), audio=b"RIFF")])
+    assert (gallery.audio("new"), gallery.audio("old")) == (b"RIFF", None)
+    gallery.close()
+    assert store.verify("shop") == []
 
 
 def test_an_empty_file_becomes_a_gallery(store: SqliteStore) -> None:
@@ -209,7 +237,7 @@ def test_a_page_that_was_overwritten_is_found_by_verify(store: SqliteStore, gall
     ("damage", "says"),
     [
         ("UPDATE items SET labels = '{' WHERE id = 'old'", "item 'old'"),
-        ("UPDATE items SET text = 'new' WHERE id = 'old'", "text and image"),
+        ("UPDATE items SET text = 'new' WHERE id = 'old'", "text and files"),
         ("UPDATE items SET labels = '{\"x\":\"1\"}' WHERE id = 'old'", "labels.x cannot be filtered by"),
         ("UPDATE items SET has_image = 1", "image is not as it says"),
         ("INSERT INTO fields VALUES ('labels.x', 's', '1', 1)", "1 rows, where labels and metadata give 0"),

@@ -5,18 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.config import ImagePreprocessing, Preprocessing
 from models.errors import ManifestError
 from models.manifest import Columns
 from tests.tiny import SIDE_PX, Recorder, tiny_recipe, write_pairs
 from training.data.pairs import (
     Pairs,
-    check_images,
+    check_files,
     label_numbers,
     label_vocabularies,
     load_pairs,
     prepare_pixels,
 )
 
+PREPROCESSING = Preprocessing(image=ImagePreprocessing(side_px=SIDE_PX))
 COLUMNS = Columns(image="image", text="name", labels=("shape", "colour"), split="split")
 
 
@@ -61,7 +63,7 @@ def test_every_image_that_cannot_be_decoded_is_told_with_its_first_row(tmp_path:
     append(path, "3.png,again,star,red,train")
     progress = Recorder()
     with pytest.raises(ManifestError) as caught:
-        check_images(load(path), SIDE_PX, progress.advance)
+        check_files(load(path), PREPROCESSING, progress.advance)
     first, second = caught.value.faults
     assert first.startswith("pairs.csv:5: 3.png: not an image of an accepted format")
     assert second.startswith("pairs.csv:11: 9.png: ")

@@ -1,0 +1,126 @@
+"""A recording that grows, cut at its pauses: what was said between two of them is one segment.
+
+Tells voice from silence by level alone, against the noise of the last seconds. Knows no words.
+
+# S samples"""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+_FRAME_SECONDS = 0.01
+_MEMORY_SECONDS = 10.0  # over which noise and voice are measured
+_ABOVE_NOISE_DB = 9.0
+_BELOW_VOICE_DB = 35.0
+_LEAST_DB = -50.0  # of full scale: quieter is silence, whatever else is heard
+
+
+class Segment(NamedTuple):
+    """What was heard from `start_seconds` of the stream on."""
+
+    samples_S: Floats
+    start_seconds: float
+
+
+class Segmenter:
+    """Takes samples as they come; holds the segment that is not ended yet."""
+
+    def __init__(
+        self,
+        rate_hz: int,
+        *,
+        pause_seconds: float = 0.5,
+        margin_seconds: float = 0.15,
+        max_seconds: float = 15.0,
+    ) -> None:
+        """Begin in silence.
+
+        Args:
+            rate_hz: of the samples.
+            pause_seconds: silence of this length ends a segment.
+            margin_seconds: silence that is kept before and after one.
+            max_seconds: a longer segment is cut where it is quietest in its second half.
+        """
+        self._rate_hz = rate_hz
+        self._frame = max(1, round(rate_hz * _FRAME_SECONDS))
+        self._pause, self._margin, self._most = (
+            max(1, round(seconds / _FRAME_SECONDS)) for seconds in (pause_seconds, margin_seconds, max_seconds)
+        )
+        self._levels: deque[float] = deque(maxlen=round(_MEMORY_SECONDS / _FRAME_SECONDS))
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._frames: list[Floats] = []  # of the open segment, or of the silence before one
+        self._frame_levels: list[float] = []
+        self._start = 0  # frames of the stream before these
+        self._last_voiced = -1  # within these; -1 in silence
+        self._ended: list[Segment] = []
+
+    @property
+    def num_voiced(self) -> int:
+        """A number that grows as long as somebody speaks."""
+        return self._start + self._last_voiced + 1 if self._last_voiced >= 0 else 0
+
+    @property
+    def open(self) -> Segment | None:
+        """What is being said: from a moment before its first voice to the newest sample; None in silence."""
+        return self._segment(len(self._frames)) if self._last_voiced >= 0 else None
+
+    def push(self, samples_S: Floats) -> None:
+        """Take the next samples."""
+        samples_S = np.concatenate([self._rest, samples_S])
+        whole = len(samples_S) // self._frame * self._frame
+        self._rest = samples_S[whole:]
+        for frame_S in samples_S[:whole].reshape(-1, self._frame):
+            self._take(frame_S)
+
+    def end(self) -> None:
+        """The stream is over: so is the open segment."""
+        if self._last_voiced >= 0:
+            self._close(len(self._frames))
+
+    def take_ended(self) -> list[Segment]:
+        """The segments that have ended since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _take(self, frame_S: Floats) -> None:
+        level = 10 * float(np.log10(np.mean(np.square(frame_S, dtype=np.float64)) + 1e-12))
+        self._levels.append(level)
+        self._frames.append(frame_S)
+        self._frame_levels.append(level)
+        if level > self._threshold():
+            self._last_voiced = len(self._frames) - 1
+        elif self._last_voiced < 0:
+            self._forget(len(self._frames) - self._margin)
+        elif len(self._frames) - 1 - self._last_voiced >= self._pause:
+            self._close(self._last_voiced + 1 + self._margin)
+        if len(self._frames) >= self._most and self._last_voiced >= 0:
+            half = len(self._frames) // 2
+            self._close(half + int(np.argmin(self._frame_levels[half:])) + 1)
+
+    def _threshold(self) -> float:
+        # Sorted copies of a thousand numbers each time would cost more than the rest.
+        if len(self._levels) % 10 == 1 or not hasattr(self, "_bounds"):
+            noise, voice = np.percentile(self._levels, (10, 95))
+            self._bounds = (float(noise), float(voice))
+        noise, voice = self._bounds
+        above_noise = noise + _ABOVE_NOISE_DB if voice - noise > _ABOVE_NOISE_DB else _LEAST_DB
+        return max(above_noise, voice - _BELOW_VOICE_DB, _LEAST_DB)
+
+    def _close(self, end: int) -> None:
+        end = min(end, len(self._frames))
+        self._ended.append(self._segment(end))
+        voiced = self._last_voiced
+        self._forget(end)
+        self._last_voiced = voiced - end if voiced >= end else -1
+
+    def _segment(self, end: int) -> Segment:
+        return Segment(np.concatenate(self._frames[:end]), self._start * self._frame / self._rate_hz)
+
+    def _forget(self, count: int) -> None:
+        if count > 0:
+            del self._frames[:count], self._frame_levels[:count]
+            self._start += count
