@@ -1,4 +1,4 @@
-"""Where an image may be fetched from: a URL taken apart strictly, and the hosts that are allowed.
+"""Where a file may be fetched from: a URL taken apart strictly, and the hosts that are allowed.
 
 Knows spellings; resolves nothing and connects to nothing."""
 
@@ -22,7 +22,7 @@ _MAX_NAME_CHARACTERS = 253
 
 
 class UrlError(Exception):
-    """An image cannot be had by its URL. The message says why and what to do, and names no address."""
+    """A file cannot be had by its URL. The message says why and what to do, and names no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ class FileUrl:
             UrlError: as `parse` does, and for a way from https back to http.
         """
         if not _SANE.fullmatch(location):  # urljoin would drop some characters
-            raise UrlError("the redirect's URL has characters that no URL has. Send the image's own URL.")
+            raise UrlError("the redirect's URL has characters that no URL has. Send the file's own URL.")
         try:
             joined = urljoin(f"{self.scheme}://{self.authority}{self.target}", location)
         except ValueError:
-            raise UrlError("the redirect's URL cannot be read. Send the image's own URL.") from None
+            raise UrlError("the redirect's URL cannot be read. Send the file's own URL.") from None
         target = self.parse(joined)
         if (self.scheme, target.scheme) == ("https", "http"):
-            raise UrlError("the redirect leads from https to http. Send the image's own URL.")
+            raise UrlError("the redirect leads from https to http. Send the file's own URL.")
         return target
 
     @property
@@ -105,7 +105,7 @@ class AllowedHosts:
         """
         if not any(_matches(pattern, port, url) for pattern, port in self.entries):
             raise UrlError(
-                f"the host {url.authority[:100]!r} is not allowed here. Send the image itself, as base64."
+                f"the host {url.authority[:100]!r} is not allowed here. Send the file itself, as base64."
             )
 
 

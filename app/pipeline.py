@@ -18,13 +18,15 @@ from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
 from app.door import Door
+from app.media import DecodeLimits
 from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import Found, Matched, Raw, Ready, SearchBy
 from models.config import MODALITIES
 from models.cores import usable_cores
-from models.predictor import ForwardTimes, Predictor
+from models.errors import ConfigError, InputError
+from models.predictor import Predictor
 from models.sample import Sample
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
@@ -74,7 +76,7 @@ class Pipeline:
             max_queue_items=max_queue_items,
             cost=_cost,
         )
-        self._decoder.lead_to(self._forward, lambda ready: ready)
+        self._decoder.lead_to(self._forward, lambda ready: None if _is_unsaid(ready) else ready)
         self._forward.lead_to(self._searcher, _search_for)
         self.on_answer: Callable[[Answer], object] = lambda _: None
         """Takes each answer, within the event loop."""
@@ -134,9 +136,8 @@ class Pipeline:
         """What is said in a recording, and its length in seconds. Raises as `run` does."""
         self.admit(call)
         found, _ = await self._through(Raw(model, inputs, "transcript", decoding=decoding), call)
-        if found.transcript is None:
-            raise ValueError("a recording was to be transcribed")
-        return found.transcript, found.ready.audio_seconds
+        # Where nothing was recorded, nothing was said.
+        return found.transcript or Transcript(), found.ready.audio_seconds
 
     async def search(self, query: _Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
@@ -148,13 +149,18 @@ class Pipeline:
         return matched.matches
 
     async def warm_up(self, model: Model) -> None:
-        """Run one real inference of the model.
+        """Run one real inference of the model, and one transcription where it can.
 
         Raises:
             Exception: whatever the engine raises.
         """
         search = None if model.gallery is None else model.gallery.search
-        await self._answer(Raw(model, model.some_inputs(), search=search), Call(record=lambda *_: None))
+        call = Call(record=lambda *_: None)
+        # By limits of its own: an operator may allow less than what warms up.
+        sample = await asyncio.to_thread(model.decode, model.some_inputs(), DecodeLimits())
+        await self._answer(Raw(model, sample, search=search), call)
+        if model.predictor.transcribes:
+            await self._through(Raw(model, sample, "transcript"), call)
 
     async def _answer(self, raw: Raw, call: Call) -> Answer:
         found, matches = await self._through(raw, call)
@@ -171,10 +177,10 @@ class Pipeline:
         if isinstance(result, Matched):
             call.record("search", result.seconds)
             matches, result = result.matches, result.found
-        found: Found = result
+        found: Found = Found(result, {}) if isinstance(result, Ready) else result
         call.record("decode", found.ready.seconds)
-        call.record("encode", found.times.encode)
-        call.record("fuse", found.times.fuse)
+        for stage, seconds in found.seconds.items():
+            call.record(stage, seconds)
         call.record("queue", queued)
         return found, matches
 
@@ -209,6 +215,8 @@ class Pipeline:
             model, want, _ = kind
             try:
                 found = _FORWARDS[want](model.predictor, [works[row] for row in rows])
+            except InputError:  # the request's fault, and not the engine's
+                raise
             except Exception:
                 self.failed.add((model.name, model.version))
                 raise
@@ -224,29 +232,30 @@ def _kind(work: Ready) -> tuple[Model, str, Decoding]:
 
 def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
     predictions, times = predictor.predict_timed([work.example for work in works])
-    return [Found(work, times, one) for work, one in zip(works, predictions, strict=True)]
+    seconds = {"encode": times.encode, "fuse": times.fuse}
+    return [Found(work, seconds, one) for work, one in zip(works, predictions, strict=True)]
 
 
 def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
     start = perf_counter()
     targets = predictor.embed_targets([work.example for work in works])
-    times = ForwardTimes(perf_counter() - start, 0.0)
+    seconds = {"encode": perf_counter() - start}
     # A row of NaN says that an item lacks a modality.
     each = [
         {target: rows_BE[row] for target, rows_BE in targets.items() if np.isfinite(rows_BE[row]).all()}
         for row in range(len(works))
     ]
-    return [Found(work, times, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
+    return [Found(work, seconds, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
 
 
 def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
     start = perf_counter()
-    heard = [work for work in works if work.audio_seconds]
-    found = predictor.transcribe([work.example for work in heard], works[0].raw.decoding) if heard else []
-    times = ForwardTimes(perf_counter() - start, 0.0)
-    # Where nothing was recorded, nothing was said.
-    by_work = dict(zip(map(id, heard), found, strict=True))
-    return [Found(work, times, transcript=by_work.get(id(work), Transcript())) for work in works]
+    try:
+        transcripts = predictor.transcribe([work.example for work in works], works[0].raw.decoding)
+    except ConfigError as error:  # what these fields need is not installed
+        raise InputError("num_beams", str(error)) from error
+    seconds = {"transcribe": perf_counter() - start}
+    return [Found(work, seconds, transcript=one) for work, one in zip(works, transcripts, strict=True)]
 
 
 _FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
@@ -254,6 +263,11 @@ _FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
     "vectors": _vectors,
     "transcript": _transcripts,
 }
+
+
+def _is_unsaid(ready: Ready) -> bool:
+    """Whether there is nothing in what is to be transcribed: that takes no pass."""
+    return ready.raw.want == "transcript" and not ready.audio_seconds
 
 
 def _cost(ready: Ready) -> tuple[int, ...]:

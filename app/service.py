@@ -172,7 +172,7 @@ class Service:
         """
         if name is not None:
             return self.model(name)
-        found = next((model for model in self.models if model.predictor.transcribes), None)
+        found = next((model for model in self.registry.current if model.predictor.transcribes), None)
         if found is None:
             raise NotFoundError("No model that is served here transcribes. Serve one with a head of transcripts.")
         return found

@@ -7,7 +7,7 @@ from typing import Literal
 from app.payload import Inputs
 from app.served import Model
 from models.batch import Example
-from models.predictor import ForwardTimes, Prediction
+from models.predictor import Prediction
 from models.sample import Sample
 from models.transcript import GREEDY, Decoding, Transcript
 from retrieval.gallery import Floats, Match
@@ -47,10 +47,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What the network gave: a prediction, or the item's own vectors by target, or a transcript."""
+    """What the network gave: a prediction, or the item's own vectors by target, or a transcript.
+
+    seconds: of the pass, by its stages.
+    """
 
     ready: Ready
-    times: ForwardTimes
+    seconds: Mapping[str, float]
     prediction: Prediction | None = None
     vectors: Mapping[str, Floats] = field(default_factory=dict)
     transcript: Transcript | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from app.body import ImageParser, parse_json
+from app.body import IMAGE, FileParser, parse_json
 from app.errors import status_of
 from app.form import FormParser
 from app.payload import read_batch, read_predict, read_search
@@ -61,7 +61,8 @@ def fuzz_bodies(count: int, seed: int = corpus.SEED) -> Outcome:
             parser.write(data)
             return read_predict(parser.fields(), settings)
         if kind == "query":
-            return read_predict(ImageParser(data.decode("latin-1"), settings.spool_bytes).fields(), settings)
+            bare = FileParser(IMAGE, data.decode("latin-1"), settings.spool_bytes)
+            return read_predict(bare.fields(), settings)
         read = {"json": read_predict, "batch": read_batch, "search": read_search}[kind]
         return read(parse_json(data, settings.max_json_values), settings)
 

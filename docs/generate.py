@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from app import image_url, intake, protocol, remote
+from app import file_url, intake, protocol, remote
 from app.fields import MAX_FIELDS
 from app.main import create_app
 from app.routes.items import MAX_PAGE_ITEMS
@@ -72,7 +72,7 @@ def limits_table() -> str:
         (f"{protocol.HEAD_SECONDS:g} s for them to arrive", 408),
         (f"{MAX_FIELDS} parts in a form, or fields in a query", 400),
         (f"{MAX_CONDITIONS} conditions in a filter, {MAX_DEPTH} levels, {MAX_VALUES:,} values in a list", 422),
-        (f"{image_url.MAX_URL_CHARACTERS:,} characters and {remote.MAX_REDIRECTS} redirects of an image by URL",
+        (f"{file_url.MAX_URL_CHARACTERS:,} characters and {remote.MAX_REDIRECTS} redirects of a file by URL",
          422),
         (f"{MAX_PAGE_ITEMS:,} items in a page of a gallery", 422),
         (f"{intake.DRAIN_BODIES} times the largest body, or {intake.DRAIN_SECONDS:g} s, of a refused body that is "

@@ -4,6 +4,7 @@ import contextlib
 import io
 import threading
 import time
+import wave
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from app.settings import Settings
 from models.batch import Batch
 from models.calibration import Calibration, Conformity
 from models.checkpoint import CheckpointConfig
-from models.config import ImagePreprocessing, NetworkConfig, Preprocessing, TextPreprocessing
+from models.config import AudioPreprocessing, ImagePreprocessing, NetworkConfig, Preprocessing, TextPreprocessing
 from models.decode import decode_image
 from models.engine import Encoded, Frames, Output, scatter
 from models.predictor import Predictor
@@ -34,6 +35,7 @@ from retrieval.seed_gallery import SeedGallery, read_seed, write_seed
 
 WORDS = ("[PAD]", "[UNK]", "red", "blue", "star")
 SIDE_PX = 16
+RATE_HZ = 8_000
 POISON = "star star star"
 """A text that breaks every forward pass that it is part of."""
 
@@ -41,6 +43,8 @@ POISON = "star star star"
 class FakeEngine:
     """Image: mean red, green and blue in dimensions 0 to 2. Text: the share of each word in 3 to 7.
 
+    Audio: the share of loud frames in 3, which is no word's but padding's. Frames: silence is blank, the first
+    loud frame begins a word, and the others after it say "a".
     Scores: `colour` compares mean red and blue, and the words "red" and "blue"; `shape` likes a star for its word.
     """
 
@@ -51,7 +55,7 @@ class FakeEngine:
         self.batches: list[int] = []
         self.open = threading.Event()
         self.open.set()
-        self.broken = False
+        self.broken = self.deaf = False
 
     def encode(self, batch: Batch) -> Encoded:
         self.open.wait(10)
@@ -71,10 +75,24 @@ class FakeEngine:
                     vectors["text"][row, 3 + word] += 1 / length
                 if list(own[:length]) == [4, 4, 4]:
                     raise RuntimeError("poisoned")
+        if "audio" in batch.inputs:
+            vectors["audio"] = np.zeros((len(batch.inputs["audio"]["features"]), 16), np.float32)
+            vectors["audio"][:, 3] = [loud_T.mean() for loud_T in loud_frames(batch)]
         return scatter(batch, {name: {"vector": found} for name, found in vectors.items()}, 16)
 
     def frames(self, batch: Batch) -> Frames:
-        raise NotImplementedError
+        self.open.wait(10)
+        self.batches.append(len(batch))
+        if self.broken or self.deaf:
+            raise RuntimeError("the fake engine is broken")
+        loud = loud_frames(batch)
+        lengths_n = np.array([len(loud_T) for loud_T in loud], np.int64)
+        log_probs_nTV = np.full((len(loud), lengths_n.max(), 4), np.log(0.1 / 3), np.float32)
+        for row, loud_T in enumerate(loud):
+            begins_T = loud_T & ~np.concatenate([[False], loud_T[:-1]])
+            tokens_T = np.where(begins_T, 1, np.where(loud_T, 2, 0))
+            log_probs_nTV[row, np.arange(len(loud_T)), tokens_T] = np.log(0.9)
+        return Frames(log_probs_nTV, lengths_n)
 
     def fuse(self, encoded: Encoded, present_BM: np.ndarray) -> Output:
         vectors_BMD = encoded.vectors_BMD
@@ -84,6 +102,13 @@ class FakeEngine:
         embedding = fused[:, :8] + np.float32(0.01)
         embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
         return Output({"shape": 5 * shape, "colour": 5 * colour}, embedding.astype(np.float32))
+
+
+def loud_frames(batch: Batch) -> list[np.ndarray]:
+    """For each recording, whether each of its frames has a band above the middle."""
+    features, lengths = batch.inputs["audio"]["features"], batch.inputs["audio"]["lengths"]
+    subsampling = 2  # tiny_audio's
+    return [own[:length:subsampling].max(axis=1) > 0 for own, length in zip(features, lengths, strict=True)]
 
 
 def make_tokenizer() -> Tokenizer:
@@ -105,13 +130,18 @@ def make_predictor(
     engine: FakeEngine | None = None,
     *,
     only: str | None = None,
+    hears: bool = False,
     calibration: Calibration | None = None,
 ) -> Predictor:
-    network = NetworkConfig.tiny()
+    network = NetworkConfig.tiny_audio() if hears else NetworkConfig.tiny()
     image, text = ImagePreprocessing(side_px=SIDE_PX), TextPreprocessing(max_tokens=8)
     if only is not None:
         network = network.model_copy(update={{"image": "text", "text": "image"}[only]: None})
-    preprocessing = Preprocessing(image=image if network.image else None, text=text if network.text else None)
+    preprocessing = Preprocessing(
+        image=image if network.image else None,
+        text=text if network.text else None,
+        audio=AudioPreprocessing(rate_hz=RATE_HZ, num_mels=16) if network.audio else None,
+    )
     config = CheckpointConfig(
         format=1, name=name, version=version, network=network, preprocessing=preprocessing,
         calibration=calibration or Calibration(), embedding_id="0" * 64, graphs={}, files={},
@@ -122,6 +152,20 @@ def make_predictor(
 def image_file(colour: str, form: str = "PNG", side_px: int = SIDE_PX) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (side_px, side_px), colour).save(buffer, form)
+    return buffer.getvalue()
+
+
+def recording(*loudness: float, rate_hz: int = RATE_HZ, channels: int = 1) -> bytes:
+    """A WAV of a tone: 0.1 s of each loudness, from 0 to 1."""
+    times_S = np.arange(rate_hz // 10) / rate_hz
+    parts = [level * np.sin(2 * np.pi * 440 * times_S) for level in loudness]
+    samples_S = (32_767 * np.concatenate([*parts, []])).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(samples_S, channels).tobytes())
     return buffer.getvalue()
 
 
@@ -187,6 +231,26 @@ def make_source(folder: Path, engine: FakeEngine | None = None) -> FakeSource:
             ("words", 1): lambda: Model(make_predictor("words", engine=engine, only="text")),
         }
     )
+
+
+def make_hearing_service(
+    folder: Path,
+    settings: Settings,
+    engine: FakeEngine | None = None,
+    *,
+    first: str = "fashion",
+    fetcher: Fetcher | None = None,
+) -> Service:
+    """`fashion`, which knows no recordings, and `speech`, which knows them beside images and texts."""
+    source = make_source(folder, engine)
+
+    def speech() -> Model:
+        predictor = make_predictor("speech", engine=engine, hears=True)
+        return Model(predictor, make_gallery(folder / "speech", predictor))
+
+    source.makers = {("fashion", 2): source.makers["fashion", 2], ("speech", 1): speech}
+    models = [make() for make in source.makers.values()]
+    return Service(sorted(models, key=lambda model: model.name != first), settings, source, fetcher)
 
 
 def make_service(

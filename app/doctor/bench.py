@@ -16,6 +16,7 @@ from app.upload import Upload
 from models.batch import Example
 
 _NUM_ITEMS = 64
+_KINDS = {"images": "image", "texts": "text", "recordings": "audio"}
 _LEAST_ANSWERS = 3  # even where one takes longer than the seconds given
 _LONG_TEXT = "the longest text that the model looks at to its end "
 
@@ -24,12 +25,13 @@ _LONG_TEXT = "the longest text that the model looks at to its end "
 class RequestItem:
     """What a client sends."""
 
-    image: bytes | None
-    text: str | None
+    image: bytes | None = None
+    text: str | None = None
+    audio: bytes | None = None
 
     def inputs(self) -> Inputs:
         """As the service reads them: an upload belongs to one thread."""
-        return Inputs(image=None if self.image is None else Upload.of(self.image), text=self.text)
+        return Inputs(image=_upload(self.image), text=self.text, audio=_upload(self.audio))
 
 
 class ServiceBench:
@@ -52,19 +54,19 @@ class ServiceBench:
         self._longest: dict[str, Example] = {}
         for kind in self.kinds:
             self._examples[kind] = [self._prepare(model, item) for item in _of_kind(self._items, kind)]
-            self._longest[kind] = self._prepare(
-                model, replace(_of_kind(self._items, kind)[0], text=_long_text(model))
-            )
+            first = _of_kind(self._items, kind)[0]
+            longest = first if first.text is None else replace(first, text=_long_text(model))
+            self._longest[kind] = self._prepare(model, longest)
         self._stopped = threading.Event()
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of items: `images` (with their texts, where the model knows texts), `texts` (alone)."""
+        """The kinds of items: `images` (with all else that the model knows), `texts` and `recordings` (alone)."""
         known = next(iter(self._models.values())).modalities
-        return [kind for kind, modality in (("images", "image"), ("texts", "text")) if modality in known]
+        return [kind for kind, modality in _KINDS.items() if modality in known]
 
     def cost(self, kind: str) -> dict[str, int]:
-        """By modality, the most that one of the measured items of a kind costs: pixels, tokens."""
+        """By modality, the most that one of the measured items of a kind costs: pixels, tokens, frames."""
         costs = [self._any_model().predictor.preprocessors.cost(example) for example in self._examples[kind]]
         return {name: max(cost.get(name, 0) for cost in costs) for name in costs[0]}
 
@@ -148,23 +150,33 @@ class ServiceBench:
 
 
 def request_items(model: Model) -> Sequence[RequestItem]:
-    """Items of the model's gallery as requests; where it has none, the one that warms it up."""
-    items = []
+    """Items of the model's gallery as requests; where it knows recordings, each with the one that warms it up.
+
+    Where it has no gallery, the one request that warms it up.
+    """
+    inputs, items = model.some_inputs(), []
+    audio = None if inputs.audio is None else inputs.audio.read()
     if model.gallery is not None:
         for item in model.gallery.page(limit=_NUM_ITEMS):
             image = model.gallery.image(item.id) if "image" in model.modalities else None
             text = item.text if "text" in model.modalities else None
             if image is not None or text is not None:
-                items.append(RequestItem(image, text))
-    whole = [item for item in items if len(model.modalities) == 1 or (item.image and item.text)]
+                items.append(RequestItem(image, text, audio))
+    whole = [item for item in items if all(getattr(item, name) is not None for name in model.modalities)]
     if whole:
         return whole
-    inputs = model.some_inputs()
-    return [RequestItem(None if inputs.image is None else inputs.image.read(), inputs.text)]
+    return [RequestItem(None if inputs.image is None else inputs.image.read(), inputs.text, audio)]
 
 
 def _of_kind(items: Sequence[RequestItem], kind: str) -> list[RequestItem]:
-    return list(items) if kind == "images" else [replace(item, image=None) for item in items]
+    if kind == "images":
+        return list(items)
+    name = _KINDS[kind]
+    return [RequestItem(**{name: getattr(item, name)}) for item in items]
+
+
+def _upload(data: bytes | None) -> Upload | None:
+    return None if data is None else Upload.of(data)
 
 
 def _long_text(model: Model) -> str | None:

@@ -17,6 +17,7 @@ TUNED = (
     "max_batch_items",
     "max_batch_pixels",
     "max_batch_tokens",
+    "max_batch_frames",
     "max_batch_wait_ms",
 )
 """The settings that the file may have."""

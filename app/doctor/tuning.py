@@ -71,10 +71,13 @@ def tune(bench: Bench, *, accelerator: bool, progress: rounds.Progress, cores: i
     return Tuning(pairs, choice, batches, _settings(bench, choice, default, batches, wait_ms))
 
 
+_COSTS = {"max_batch_pixels": "image", "max_batch_tokens": "text", "max_batch_frames": "audio"}
+
+
 def default_size(cost: Mapping[str, int]) -> int:
     """How many items that cost so much the defaults of Settings put into one forward pass."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    limits = {"image": defaults["max_batch_pixels"], "text": defaults["max_batch_tokens"]}
+    limits = {modality: defaults[name] for name, modality in _COSTS.items()}
     fitting = (int(limits[name] // each) for name, each in cost.items() if each)
     return max(1, min(int(defaults["max_batch_items"]), *fitting))
 
@@ -82,7 +85,7 @@ def default_size(cost: Mapping[str, int]) -> int:
 def _settings(
     bench: Bench, choice: Choice, default: Pair, batches: Mapping[str, BatchFigures], wait_ms: float
 ) -> dict[str, int | float]:
-    """A batch is bounded by pixels where it has images, by items and tokens where it has not.
+    """A batch is bounded by pixels where it has images, by items, tokens and frames where it has not.
 
     What stays as it is by default is not written, so that a machine with other cores has its own default.
     """
@@ -94,7 +97,7 @@ def _settings(
         costs = {kind: bench.cost(kind) for kind in batches}
         sizes = {kind: part.choice.size for kind, part in batches.items()}
         found["max_batch_items"] = max(sizes.values())
-        for name, modality in (("max_batch_pixels", "image"), ("max_batch_tokens", "text")):
+        for name, modality in _COSTS.items():
             most = max(sizes[kind] * costs[kind].get(modality, 0) for kind in batches)
             if most:
                 found[name] = most

@@ -14,7 +14,7 @@ _KNOWN = "label_vectors"
 
 @router.post("/classify", openapi_extra=CLASSIFY)
 async def classify_labels(context: ContextDep) -> ClassifyResponse:
-    """Score an image, a text, or both against labels of your own, which no head was trained for."""
+    """Score an image, a text, a recording, or several of these against labels that no head was trained for."""
     request = await context.payload(read_classify)
     model = context.service.model(request.model)
     context.note(model)

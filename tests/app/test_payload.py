@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.body import IMAGE, FileParser, parse_json
+from app.body import AUDIO, IMAGE, FileParser, parse_json
 from app.errors import MalformedError, status_of
 from app.fields import File, RawFields
 from app.form import FormParser
@@ -33,6 +33,8 @@ def predict_json(value: object) -> object:
         ({"txet": "red"}, "txet", "Did you mean 'text'?"),
         ({"text": "red", "explain": True}, "explain", "unknown field"),
         ({"sensors": "AAAA"}, "sensors", "unknown field"),
+        ({"audio": "not base64!"}, "audio", "not base64"),
+        ({"audio": "data:audio/wav;base64,"}, "audio", "empty. Send a recording"),
         ({"image": {"url": "http://x"}}, "image", "URL is switched off"),
         ({"image": {"url": 5, "more": 1}}, "image", "URL is switched off"),
         ({"image": {"path": "x"}}, "image", "base64"),
@@ -165,8 +167,9 @@ def test_a_form_may_come_in_pieces_and_its_file_be_spooled(piece_bytes: int, spo
 
 
 def test_a_file_over_a_limit_is_too_large() -> None:
-    settings = Settings(max_image_bytes=1024, max_text_characters=10)
-    for part in (('name="image"; filename="a"', b"x" * 1025), ('name="text"; filename="a"', b"x" * 44)):
+    settings = Settings(max_image_bytes=1024, max_audio_bytes=1024, max_text_characters=10)
+    for name, num_bytes in (("image", 1025), ("audio", 1025), ("text", 44)):
+        part = (f'name="{name}"; filename="a"', b"x" * num_bytes)
         with pytest.raises(TooLargeError, match="limit"):
             read_predict(parse(part), settings)
 
@@ -223,6 +226,25 @@ def test_a_bare_image_takes_the_rest_from_the_query() -> None:
         read_predict(parse_image(b"", "text=a"), SETTINGS)
 
 
+def test_a_bare_recording_takes_the_rest_from_the_query() -> None:
+    parser = FileParser(AUDIO, "text=hello", SETTINGS.spool_bytes)
+    parser.write(b"wav")
+    inputs = read_predict(parser.fields(), SETTINGS).inputs
+    assert inputs.audio is not None
+    assert (inputs.audio.read(), inputs.text, inputs.image) == (b"wav", "hello", None)
+    assert inputs.modalities == ("text", "audio")
+    assert inputs.files == (inputs.audio,)
+
+
+def test_a_part_of_a_form_with_an_audio_type_is_a_file() -> None:
+    head = 'name="audio"\r\nContent-Type: audio/wav'
+    audio = read_predict(parse((head, b"\xff\x00")), SETTINGS).inputs.audio
+    assert audio is not None
+    assert audio.read() == b"\xff\x00"
+    with pytest.raises(InputError, match="curl -F audio=@"):
+        read_predict(parse(('name="audio"', b"speech.wav")), SETTINGS)
+
+
 def test_a_batch_keeps_order_and_faults_apart() -> None:
     good, empty, wrong = read_batch(RawFields({"items": [{"text": "red"}, {}, 5]}), SETTINGS)
     assert not isinstance(good, Exception)
@@ -259,7 +281,19 @@ def test_a_search_is_by_one_kind_of_query() -> None:
 
 FILE = File("", Upload.of(b"x"))
 names = st.sampled_from(
-    ["image", "text", "num_labels", "coverage", "retrieve", "top_k", "target", "filter", "gallery", "other"]
+    [
+        "image",
+        "text",
+        "audio",
+        "num_labels",
+        "coverage",
+        "retrieve",
+        "top_k",
+        "target",
+        "filter",
+        "gallery",
+        "other",
+    ]
 )
 json_values = st.recursive(
     st.none()

@@ -1,5 +1,8 @@
 """The OpenAPI document: what it states by hand, and that no request made from it breaks the service."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import httpx
 import hypothesis
 import pytest
@@ -7,16 +10,18 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
+from app.body import FORM, JSON
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
+from tests.fakes import make_hearing_service, serving
 
 
-def test_the_document_states_all_three_media_types(client: httpx.Client) -> None:
+def test_the_document_states_every_media_type(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     for path in ("/predict", "/models/{name}/predict", "/models/{name}/versions/{version}/predict", "/embed"):
         operation = document["paths"][path]["post"]
-        assert set(operation["requestBody"]["content"]) == {"application/json", "multipart/form-data", "image/*"}
+        assert set(operation["requestBody"]["content"]) == {JSON, FORM, "image/*", "audio/*"}
         assert "application/problem+json" in operation["responses"]["422"]["content"]
         named = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
         assert all(f"{{{name}}}" in path for name in named)
@@ -54,3 +59,23 @@ def test_no_valid_request_breaks_the_service(client: httpx.Client, operation: AP
 )
 def test_no_invalid_request_breaks_the_service(client: httpx.Client, operation: APIOperation) -> None:
     send(client, operation, GenerationMode.NEGATIVE)
+
+
+@pytest.fixture(scope="module")
+def hearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a service whose default model knows recordings."""
+    folder = tmp_path_factory.mktemp("hearing")
+    with serving(Settings(num_workers=2), partial(make_hearing_service, folder, first="speech")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in operations() if operation.path in ("/predict", "/embed", "/transcribe")],
+    ids=lambda operation: operation.label,
+)
+def test_no_request_breaks_a_service_that_hears(
+    hearing: httpx.Client, operation: APIOperation, mode: GenerationMode
+) -> None:
+    send(hearing, operation, mode)

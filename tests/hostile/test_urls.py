@@ -1,4 +1,4 @@
-"""Images by URL: attacks by whoever names it, by the name server, and by the host that is asked for it."""
+"""Files by URL: attacks by whoever names it, by the name server, and by the host that is asked for it."""
 
 import base64
 import contextlib
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from shutil import which
@@ -23,7 +24,7 @@ from app.addresses import Address, is_public
 from app.remote import Fetcher
 from app.resolver import look_up
 from app.settings import Settings
-from tests.fakes import image_file, make_service, serving
+from tests.fakes import image_file, make_hearing_service, make_service, recording, serving
 from tests.hostile.sites import Site, answer, redirect, site
 
 RED, BLUE = image_file("red"), image_file("blue")
@@ -206,6 +207,26 @@ def test_every_route_takes_one(asking: httpx.Client, pictures: Site, route: str)
     assert by_url == sent
 
 
+def test_a_recording_by_url_is_as_one_that_was_sent(tmp_path: Path) -> None:
+    wav, names = recording(0.9, 0.9, 0.9), Names(pictures=[[str(HERE)]])
+    found = {"/wav": answer(wav), "/png": answer(RED), "/large": answer(bytes(LARGE + 1))}
+    with site(found) as running:
+        url = f"http://pictures.test:{running.port}"
+        settings = Settings(
+            num_workers=1, url_hosts=f"pictures.test:{running.port}", max_audio_bytes=LARGE, max_audio_seconds=0.5
+        )
+        fetcher = Fetcher(settings, look_up=names, may_connect=here_is_public)
+        with serving(settings, partial(make_hearing_service, tmp_path, fetcher=fetcher)) as client:
+            for route in ("/models/speech/predict", "/transcribe"):
+                by_url = client.post(route, json={"audio": {"url": f"{url}/wav"}})
+                sent = client.post(route, content=wav, headers={"Content-Type": "audio/wav"})
+                assert {**by_url.json(), "request_id": ""} == {**sent.json(), "request_id": ""}
+                assert "fetch;dur=" in by_url.headers["Server-Timing"]
+                for path, status in (("/png", 415), ("/large", 413)):
+                    refusal = client.post(route, json={"audio": {"url": f"{url}{path}"}})
+                    assert (refusal.status_code, refusal.json()["field"]) == (status, "audio")
+
+
 @pytest.mark.parametrize("path", BAD)
 def test_a_hostile_host_gets_a_problem_and_nothing_else(asking: httpx.Client, pictures: Site, path: str) -> None:
     _, status, says = BAD[path]
@@ -276,7 +297,7 @@ def test_an_image_that_the_model_does_not_know_is_not_fetched(asking: httpx.Clie
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_it_is_off_by_default(client: httpx.Client, route: str) -> None:
-    refused(ask(client, "https://pictures.test/red", route), 422, "switched off here. Send the image itself")
+    refused(ask(client, "https://pictures.test/red", route), 422, "switched off here. Send the file itself")
     answered = client.post("/predict/batch", json={"items": [{"image": {"url": "https://pictures.test/red"}}]})
     assert "switched off" in answered.json()["results"][0]["problem"]["detail"]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.doctor.bench import ServiceBench, request_items
+from app.doctor.tuning import default_size
 from app.served import Model
 from app.settings import Settings
 from tests.app.doctor.fake_bench import ONE_BY_TWO
@@ -29,6 +30,19 @@ def test_the_bench_measures_gallery_items_through_the_model(tmp_path: Path) -> N
     assert bench.batch_rate(ONE_BY_TWO, "texts", 5) > 0
     assert bench.fits(ONE_BY_TWO, "images", 5)
     assert set(fake.batches) == {5}
+
+
+def test_recordings_are_measured_alone_and_with_the_rest(tmp_path: Path) -> None:
+    predictor = make_predictor(engine=FakeEngine(), hears=True)
+    model = Model(predictor, make_gallery(tmp_path, predictor))
+    assert len(request_items(model)) == 2
+    bench = ServiceBench(Settings(models="fashion@1"), model, 0.02)
+    assert bench.kinds == ["images", "texts", "recordings"]
+    assert set(bench.cost("images")) == {"image", "text", "audio"}
+    assert set(bench.cost("texts")) == {"text"}
+    assert set(bench.cost("recordings")) == {"audio"}
+    assert bench.batch_rate(ONE_BY_TWO, "recordings", 5) > 0
+    assert default_size(bench.cost("recordings")) == 32  # a second each: 12,000 frames would hold more items
 
 
 def test_a_worker_without_memory_ends_the_others_and_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
