@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal, cast
 
@@ -21,6 +21,7 @@ from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
 from models.transcript import GREEDY, Decoding, Transcript
+from models.word_times import place_words
 
 Floats = NDArray[np.float32]
 EngineName = Literal["auto", "onnx", "torch"]
@@ -123,9 +124,17 @@ class Predictor:
             raise InputError("audio", "there is nothing to transcribe. Send a recording.")
         frames = self.engine.frames(self.preprocessors.collate(examples))
         return [
-            self._decoder.decode(log_probs_TV[:length], decoding)
-            for log_probs_TV, length in zip(frames.log_probs_nTV, frames.lengths_n, strict=True)
+            self._placed(self._decoder.decode(log_probs_TV[:length], decoding), example)
+            for log_probs_TV, length, example in zip(frames.log_probs_nTV, frames.lengths_n, examples, strict=True)
         ]
+
+    def _placed(self, transcript: Transcript, example: Example) -> Transcript:
+        """The transcript with its words where they are heard."""
+        audio = self.config.preprocessing.audio
+        if audio is None or not transcript.words:
+            return transcript
+        features_TF = example.arrays["audio"]["features"].astype(np.float32, copy=False)
+        return replace(transcript, words=place_words(transcript.words, features_TF, audio.hop / audio.rate_hz))
 
     @property
     def single_label_heads(self) -> tuple[str, ...]:
