@@ -24,7 +24,9 @@ MAX_MESSAGE_BYTES = 1_000_000
 _ACCEPT_SECONDS = 0.1  # in which who has begun to connect is let in
 _LINGER_SECONDS = 1.0  # in which an open connection may bring a request that was under way at the signal
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "images" / "running-shoe.png"
+_SAMPLES = Path(__file__).parent.parent / "samples"
+SAMPLE = _SAMPLES / "images" / "running-shoe.png"
+SPOKEN_SAMPLE = _SAMPLES / "audio" / "four-zero-seven-nine-two.wav"
 
 
 class _Server(uvicorn.Server):
@@ -119,9 +121,14 @@ def _invitation(service: Service, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(service.settings.host, service.settings.host)  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
     modalities = service.models[0].modalities
-    image = f" -F image=@{_short(SAMPLE)}" if "image" in modalities and SAMPLE.exists() else ""
-    text = ' -F text="running shoe"' if "text" in modalities else ""
-    return f"Ready at {url} - try: curl{image}{text} {url}/predict"
+    parts = {
+        "image": f" -F image=@{_short(SAMPLE)}" if SAMPLE.exists() else "",
+        "text": ' -F text="running shoe"',
+        "audio": f" -F audio=@{_short(SPOKEN_SAMPLE)}" if SPOKEN_SAMPLE.exists() else "",
+    }
+    # An image and its name belong together; a recording stands for itself.
+    shown = [name for name in ("image", "text") if name in modalities] or modalities
+    return f"Ready at {url} - try: curl{''.join(parts[name] for name in shown)} {url}/predict"
 
 
 def _short(path: Path) -> Path:
