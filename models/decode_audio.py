@@ -21,6 +21,9 @@ MIN_RATE_HZ = 1_000
 MAX_LEVEL = 8.0
 """Of samples in floating point, whose full scale is 1; beyond, they are clipped."""
 
+MAX_CHUNKS = 1_000
+"""Before a WAV's samples; most have two, and each costs time here and in libsndfile."""
+
 _MAGIC = re.compile(rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]", re.DOTALL)
 _BLOCK_FRAMES = 65_536
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -142,7 +145,9 @@ def _cut_short(promised: float, found: float, field: str) -> InputError:
 def _check_wav(data: bytes, field: str) -> None:
     """Refuse a WAV whose data ends before its header says so; libsndfile takes what is there without a word."""
     place, bytes_a_second = 12, 0
-    while place + 8 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if place + 8 > len(data):
+            raise InputError(field, "a WAV file without samples: it is cut short. Send it whole.")
         name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
         if name == b"fmt ":
             bytes_a_second = int.from_bytes(data[place + 16 : place + 20], "little")
@@ -154,7 +159,7 @@ def _check_wav(data: bytes, field: str) -> None:
                 raise _cut_short(size / a_second, found / a_second, field)
             return
         place += 8 + size + size % 2
-    raise InputError(field, "a WAV file without samples: it is cut short. Send it whole.")
+    raise TooLargeError(field, f"a WAV file of more than {MAX_CHUNKS:,} chunks. Save it anew, and send that.")
 
 
 def _check_ogg(data: bytes, field: str) -> None:

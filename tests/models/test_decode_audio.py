@@ -131,6 +131,12 @@ def test_the_limits_may_be_others() -> None:
         decode_audio(recording(), rate_hz=RATE, limits=limits)
 
 
+def test_a_wav_of_a_million_chunks_is_refused_at_once() -> None:
+    chunks = b"LIST\0\0\0\0" * 1_000_000
+    with pytest.raises(TooLargeError, match="chunks"):
+        decode_audio(recording()[:36] + chunks, rate_hz=RATE)
+
+
 @pytest.mark.parametrize("form", ["AIFF", "AU", "CAF", "W64"])
 def test_other_formats_that_libsndfile_reads_are_not_accepted(form: str) -> None:
     with pytest.raises(UnsupportedMediaError, match="Send WAV, FLAC, OGG"):
