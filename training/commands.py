@@ -24,14 +24,14 @@ from training.recipe import Recipe, read_recipe
 
 
 def check(options: argparse.Namespace) -> int:
-    """Read the manifest and every image. Prints what training would see."""
+    """Read the manifest and every file. Prints what training would see."""
     recipe = read_recipe(options.recipe)
     with TerminalProgress() as progress:
         pairs = run.check(recipe, _manifest(recipe, options), progress)
     sizes = "  ".join(f"{split} {size:,}" for split, size in pairs.sizes().items())
-    print(
-        f"{pairs.path}: no faults. {len(pairs.records):,} rows ({sizes}), {len(pairs.images):,} distinct images."
-    )
+    files = {"images": len(pairs.images), "recordings": len(pairs.recordings)}
+    distinct = ", ".join(f"{count:,} distinct {noun}" for noun, count in files.items() if count) or "no files"
+    print(f"{pairs.path}: no faults. {len(pairs.records):,} rows ({sizes}), {distinct}.")
     return 0
 
 
