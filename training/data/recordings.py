@@ -79,10 +79,15 @@ class Recordings:
     def augmented(
         self, rows: Rows, config: Augmentation, rng: np.random.Generator, *, joined: bool
     ) -> AudioInputs:
-        """Each changed at random; if `joined`, some go on with others of their speaker."""
+        """Each changed at random; if `joined`, some batches go on with others of each one's speaker.
+
+        As many for all of a batch: recordings of one length waste little on padding.
+        """
         features, tokens, alone = [], [], []
+        joins = joined and rng.random() < config.audio_join
+        num_more = int(rng.integers(1, config.audio_join_most)) if joins else 0
         for row in rows:
-            chain = self._chain(int(row), config, rng) if joined else [int(row)]
+            chain = self._chain(int(row), num_more, rng)
             parts = [self._samples(one) for one in chain]
             rate_hz = self._config.rate_hz
             samples_S = augment_samples(join(parts, config, rate_hz, rng), config, rate_hz, rng)
@@ -91,12 +96,12 @@ class Recordings:
             alone.append(len(chain) == 1)
         return self._inputs(features, tokens, alone)
 
-    def _chain(self, row: int, config: Augmentation, rng: np.random.Generator) -> list[int]:
+    def _chain(self, row: int, num_more: int, rng: np.random.Generator) -> list[int]:
+        """The row, and so many others of its speaker that say something; none where nothing is known."""
         others = self._others.get(self._pairs.records[row].speaker, [])
-        if row not in self._tokens or not others or rng.random() >= config.audio_join:
+        if row not in self._tokens or not others:
             return [row]
-        count = int(rng.integers(1, config.audio_join_most))
-        return [row, *(others[place] for place in rng.integers(0, len(others), count))]
+        return [row, *(others[place] for place in rng.integers(0, len(others), num_more))]
 
     def _said(self, chain: Sequence[int]) -> list[int] | None:
         found = [self._tokens[row] for row in chain if row in self._tokens]
