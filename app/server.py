@@ -78,6 +78,7 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
     settings = service.settings
     # Its own lines would follow ours; errors still show.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     config = uvicorn.Config(
         create_app(settings, load=lambda _: service),
         access_log=False,
@@ -95,6 +96,11 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
     port = listener.getsockname()[1]
     progress("Warming up")
     _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn's counts: a stream that is refused with a problem is no fault of ours."""
+    return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 
 def warn_if_open(settings: Settings) -> None:

@@ -78,7 +78,7 @@ def spoken_recipe(**changes: Any) -> Recipe:
         },
         "augmentation": {"audio_time_mask": 0.0, "audio_band_mask": 0.0, "audio_tone_db": 0.0},
         "stages": {
-            "audio": {"epochs": 25, "batch_size": 8, "learning_rate": 0.02, "ema_decay": 0.9},
+            "audio": {"epochs": 60, "batch_size": 8, "learning_rate": 0.02, "ema_decay": 0.9},
             "fusion": {"epochs": 5, "batch_size": 8, "learning_rate": 0.02, "ema_decay": 0.9},
         },
         "gallery": {"max_items": 9},

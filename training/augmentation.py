@@ -53,8 +53,8 @@ class Augmentation(Config):
         0.5,
         ge=0,
         le=1,
-        description="Chance that a batch's recordings go on with others of their speakers, where transcripts are learnt. "
-        "Its labels are not then: they hold of one.",
+        description="Chance that a batch's recordings go on with others of their speakers, where transcripts are "
+        "learnt. Labels are not then: they hold of one.",
     )
     audio_join_most: int = Field(6, ge=2, le=20, description="Recordings that are joined, at most.")
     audio_pause_ms: tuple[float, float] = Field((50.0, 500.0), description="Between joined ones: from, to.")

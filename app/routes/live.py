@@ -87,7 +87,7 @@ async def _serve(websocket: WebSocket, service: Service, stream: LiveStream, req
         if status_of(error) == 500:
             log_failure(error, {"method": "GET", **websocket.scope}, request_id)
         with suppress(RuntimeError, WebSocketDisconnect):
-            await websocket.send_json({"type": "error", **problem_of(error, request_id)})
+            await websocket.send_json({**problem_of(error, request_id), "type": "error"})
     finally:
         for task in (reading, sending):
             task.cancel()

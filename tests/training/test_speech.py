@@ -76,7 +76,7 @@ def test_the_card_shows_rates_and_pictures_of_what_was_heard(version: Path) -> N
     assert "### What is said" in card
     assert "word error rate" in card
     assert (version / "pictures" / "recordings.png").read_bytes().startswith(b"\x89PNG")
-    assert [entry["stage"] for entry in metrics["history"]].count("audio") == 25
+    assert [entry["stage"] for entry in metrics["history"]].count("audio") == 60
 
 
 def test_a_recording_beside_an_image_and_a_text_trains_all_together(tmp_path: Path) -> None:
