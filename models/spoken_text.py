@@ -28,7 +28,7 @@ def marked(text: str) -> str:
 def encode_transcript(text: str, tokens: Sequence[str]) -> list[int]:
     """The numbers of the tokens that spell a text, the longest that fits each time.
 
-    Where the mark is a token by itself, as among characters, none stands before the first word.
+    Where the mark is always a token by itself, as among characters, none stands before the first word.
 
     Args:
         text: any; what is not spoken is left out.
@@ -39,7 +39,7 @@ def encode_transcript(text: str, tokens: Sequence[str]) -> list[int]:
     """
     numbers = {token: number for number, token in enumerate(tokens) if token}
     rest = marked(normalise_transcript(text))
-    if WORD_START in numbers:
+    if WORD_START in numbers and not any(len(token) > 1 and token.startswith(WORD_START) for token in numbers):
         rest = rest.removeprefix(WORD_START)
     longest = max(map(len, numbers), default=0)
     found: list[int] = []

@@ -35,6 +35,8 @@ def test_only_what_is_heard_stays(text: str, heard: str) -> None:
         ("zero one zero", WORDS, [1, 2, 1]),
         ("o one", WORDS, [3, 2]),
         ("aab", SUBWORDS[:1] + SUBWORDS[2:], [3, 4]),
+        ("ab a", SUBWORDS, [4, 3, 4]),
+        ("b ab", SUBWORDS, [1, 3, 4, 3]),
     ],
 )
 def test_a_text_is_spelt_with_the_longest_tokens(text: str, tokens: tuple[str, ...], numbers: list[int]) -> None:
