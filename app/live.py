@@ -47,20 +47,28 @@ class LiveStream:
     """Reads one stream. `push` and `run` are of the same event loop."""
 
     def __init__(
-        self, order: LiveOrder, *, rate_hz: int, max_seconds: float, transcribe: Transcribe, send: Send
+        self,
+        order: LiveOrder,
+        *,
+        rate_hz: int,
+        pause_seconds: float,
+        max_seconds: float,
+        transcribe: Transcribe,
+        send: Send,
     ) -> None:
         """Begin.
 
         Args:
             order: what comes in, and what is wanted.
             rate_hz: the model's.
+            pause_seconds: silence that ends a segment.
             max_seconds: of the whole stream.
             transcribe: what is said in samples at the model's rate.
             send: takes each result.
         """
         self._order, self._rate_hz, self._max_seconds = order, rate_hz, max_seconds
         self._transcribe, self._send = transcribe, send
-        self._segmenter = Segmenter(rate_hz, max_seconds=SEGMENT_SECONDS)
+        self._segmenter = Segmenter(rate_hz, pause_seconds=pause_seconds, max_seconds=SEGMENT_SECONDS)
         self._resample = _resampler(order.rate_hz, rate_hz)
         self._news = asyncio.Event()
         self._over = False

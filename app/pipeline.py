@@ -28,6 +28,7 @@ from models.cores import usable_cores
 from models.errors import ConfigError, InputError
 from models.predictor import Predictor
 from models.sample import Sample
+from models.transcriber import Utterances
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
@@ -136,7 +137,7 @@ class Pipeline:
         """What is said in a recording, and its length in seconds. Raises as `run` does."""
         self.admit(call)
         found, _ = await self._through(Raw(model, inputs, "transcript", decoding=decoding), call)
-        # Where nothing was recorded, nothing was said.
+        # Where nothing is heard, nothing was said.
         return found.transcript or Transcript(), found.ready.audio_seconds
 
     async def search(self, query: _Search, call: Call) -> Sequence[Match]:
@@ -159,7 +160,7 @@ class Pipeline:
         # By limits of its own: an operator may allow less than what warms up.
         sample = await asyncio.to_thread(model.decode, model.some_inputs(), DecodeLimits())
         await self._answer(Raw(model, sample, search=search), call)
-        if model.predictor.transcribes:
+        if model.predictor.transcriber is not None:
             await self._through(Raw(model, sample, "transcript"), call)
 
     async def _answer(self, raw: Raw, call: Call) -> Answer:
@@ -202,10 +203,15 @@ class Pipeline:
         [raw] = waiting
         start = perf_counter()
         sample = raw.inputs if isinstance(raw.inputs, Sample) else raw.model.decode(raw.inputs, self._limits)
-        example = raw.model.predictor.prepare(sample)
-        audio = raw.model.predictor.config.preprocessing.audio
+        predictor = raw.model.predictor
+        audio = predictor.config.preprocessing.audio
         heard = 0.0 if sample.audio is None or audio is None else len(sample.audio) / audio.rate_hz
-        return [Ready(raw, example, perf_counter() - start, heard)]
+        if raw.want != "transcript":
+            return [Ready(raw, (predictor.prepare(sample),), perf_counter() - start, heard)]
+        if predictor.transcriber is None:
+            raise ValueError("this model does not transcribe")
+        utterances = predictor.transcriber.prepare(sample)
+        return [Ready(raw, utterances.examples, perf_counter() - start, heard, utterances.starts)]
 
     def _forward_batch(self, works: list[Ready]) -> list[Found]:
         """Run a batch, which may be of several models and kinds: one pass for each."""
@@ -231,14 +237,14 @@ def _kind(work: Ready) -> tuple[Model, str, Decoding]:
 
 
 def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
-    predictions, times = predictor.predict_timed([work.example for work in works])
+    predictions, times = predictor.predict_timed([work.examples[0] for work in works])
     seconds = {"encode": times.encode, "fuse": times.fuse}
     return [Found(work, seconds, one) for work, one in zip(works, predictions, strict=True)]
 
 
 def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
     start = perf_counter()
-    targets = predictor.embed_targets([work.example for work in works])
+    targets = predictor.embed_targets([work.examples[0] for work in works])
     seconds = {"encode": perf_counter() - start}
     # A row of NaN says that an item lacks a modality.
     each = [
@@ -250,8 +256,11 @@ def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
 
 def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
     start = perf_counter()
+    if predictor.transcriber is None:
+        raise ValueError("this model does not transcribe")
     try:
-        transcripts = predictor.transcribe([work.example for work in works], works[0].raw.decoding)
+        recordings = [Utterances(work.examples, work.starts) for work in works]
+        transcripts = predictor.transcriber.transcribe(recordings, works[0].raw.decoding)
     except ConfigError as error:  # what these fields need is not installed
         raise InputError("num_beams", str(error)) from error
     seconds = {"transcribe": perf_counter() - start}
@@ -266,13 +275,14 @@ _FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
 
 
 def _is_unsaid(ready: Ready) -> bool:
-    """Whether there is nothing in what is to be transcribed: that takes no pass."""
-    return ready.raw.want == "transcript" and not ready.audio_seconds
+    """Whether nothing is heard in what is to be transcribed: that takes no pass."""
+    return not ready.examples
 
 
 def _cost(ready: Ready) -> tuple[int, ...]:
-    cost = ready.raw.model.predictor.preprocessors.cost(ready.example)
-    return tuple(cost.get(modality, 0) for modality in MODALITIES)
+    cost_of = ready.raw.model.predictor.preprocessors.cost
+    costs = [cost_of(example) for example in ready.examples]
+    return tuple(sum(cost.get(modality, 0) for cost in costs) for modality in MODALITIES)
 
 
 def _search_for(found: Found) -> tuple[_Search, Found] | None:

@@ -1,7 +1,10 @@
 """A model that is served, with its gallery, and what it answers."""
 
 import io
+import math
+import sys
 import wave
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -87,7 +90,7 @@ class Model:
             Image.new("RGB", (preprocessing.image.side_px,) * 2, "grey").save(file, "JPEG")
             image = Upload.of(file.getvalue())
         if preprocessing.audio is not None:
-            audio = Upload.of(_silence(preprocessing.audio.rate_hz))
+            audio = Upload.of(_hum(preprocessing.audio.rate_hz))
         return Inputs(image=image, text="warm up" if "text" in self.modalities else None, audio=audio)
 
     def warm_up(self) -> None:
@@ -97,10 +100,10 @@ class Model:
             Exception: whatever preprocessing, engine or gallery raise; FloatingPointError for an answer that is no
                 number.
         """
-        example = self.predictor.prepare(self.decode(self.some_inputs(), DecodeLimits()))
-        [prediction] = self.predictor.predict([example])
-        if self.predictor.transcribes:
-            self.predictor.transcribe([example])
+        sample = self.decode(self.some_inputs(), DecodeLimits())
+        [prediction] = self.predictor.predict([self.predictor.prepare(sample)])
+        if (transcriber := self.predictor.transcriber) is not None:
+            transcriber.transcribe([transcriber.prepare(sample)])
         numbers = [prediction.embedding_E, *prediction.scores.values()]
         if not all(np.isfinite(part).all() for part in numbers):
             raise FloatingPointError(f"the model {self.name!r} answers with what is no number")
@@ -120,14 +123,17 @@ class Model:
         return self.gallery
 
 
-def _silence(rate_hz: int) -> bytes:
-    """A second of it, as a WAV file."""
+def _hum(rate_hz: int) -> bytes:
+    """A second of a low tone, as a WAV file: silence would take no pass."""
+    samples = array("h", (round(3000 * math.sin(2 * math.pi * 220 * time / rate_hz)) for time in range(rate_hz)))
+    if sys.byteorder == "big":
+        samples.byteswap()
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(rate_hz)
-        writer.writeframes(bytes(2 * rate_hz))
+        writer.writeframes(samples.tobytes())
     return file.getvalue()
 
 

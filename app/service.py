@@ -172,7 +172,7 @@ class Service:
         """
         if name is not None:
             return self.model(name)
-        found = next((model for model in self.registry.current if model.predictor.transcribes), None)
+        found = next((model for model in self.registry.current if model.predictor.transcriber is not None), None)
         if found is None:
             raise NotFoundError("No model that is served here transcribes. Serve one with a head of transcripts.")
         return found
@@ -247,7 +247,7 @@ def check_transcribes(model: Model) -> None:
     Raises:
         InputError: it has none.
     """
-    if not model.predictor.transcribes:
+    if model.predictor.transcriber is None:
         raise InputError("model", f"the model {model.name!r} does not transcribe. Ask one that does.")
 
 

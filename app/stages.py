@@ -36,13 +36,15 @@ class Raw:
 class Ready:
     """What the network takes, and the seconds that it took to decode and prepare it.
 
+    examples: one; of what is to be transcribed, one for each utterance, and starts: where these begin.
     audio_seconds: of its recording; 0 where there is none.
     """
 
     raw: Raw
-    example: Example
+    examples: tuple[Example, ...]
     seconds: float
     audio_seconds: float = 0.0
+    starts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal, cast
 
@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from models.batch import Example
 from models.calibration import subset_name
 from models.checkpoint import LANGUAGE_MODEL, Checkpoint, CheckpointConfig
-from models.ctc import CtcDecoder
 from models.engine import Engine, Output
 from models.errors import EngineError, InputError
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
-from models.transcript import GREEDY, Decoding, Transcript
-from models.word_times import place_words
+from models.transcriber import Transcriber
 
 Floats = NDArray[np.float32]
 EngineName = Literal["auto", "onnx", "torch"]
@@ -74,7 +72,9 @@ class Predictor:
         self.config = config
         self.engine = engine
         self.preprocessors = preprocessors
-        self._decoder = _decoder(config, language_model)
+        self.transcriber: Transcriber | None = None
+        if config.network.transcript is not None:
+            self.transcriber = Transcriber(config, preprocessors, engine, language_model)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -105,36 +105,6 @@ class Predictor:
             values = {head: self._value(head, subset_name(used), output, row) for head in output.values}
             predictions.append(Prediction(used, scores, output.embedding_BE[row], values))
         return predictions, ForwardTimes(between - start, perf_counter() - between)
-
-    @property
-    def transcribes(self) -> bool:
-        """Whether it can say what is said in a recording."""
-        return self._decoder is not None
-
-    def transcribe(self, examples: Sequence[Example], decoding: Decoding = GREEDY) -> list[Transcript]:
-        """What is said in each recording, in order, by one pass.
-
-        Raises:
-            InputError: an example has no recording, or the model has no head for it.
-            ConfigError: see `CtcDecoder.decode`.
-        """
-        if self._decoder is None:
-            raise InputError("audio", "this model has no head that transcribes. Ask one that has.")
-        if any("audio" not in example.arrays for example in examples):
-            raise InputError("audio", "there is nothing to transcribe. Send a recording.")
-        frames = self.engine.frames(self.preprocessors.collate(examples))
-        return [
-            self._placed(self._decoder.decode(log_probs_TV[:length], decoding), example)
-            for log_probs_TV, length, example in zip(frames.log_probs_nTV, frames.lengths_n, examples, strict=True)
-        ]
-
-    def _placed(self, transcript: Transcript, example: Example) -> Transcript:
-        """The transcript with its words where they are heard."""
-        audio = self.config.preprocessing.audio
-        if audio is None or not transcript.words:
-            return transcript
-        features_TF = example.arrays["audio"]["features"].astype(np.float32, copy=False)
-        return replace(transcript, words=place_words(transcript.words, features_TF, audio.hop / audio.rate_hz))
 
     @property
     def single_label_heads(self) -> tuple[str, ...]:
@@ -222,18 +192,6 @@ def load_predictor(
     )
     preprocessors = Preprocessors(checkpoint.config.preprocessing, checkpoint.tokenizer)
     return Predictor(checkpoint.config, preprocessors, chosen, checkpoint.contents.get(LANGUAGE_MODEL))
-
-
-def _decoder(config: CheckpointConfig, language_model: bytes | None) -> CtcDecoder | None:
-    head, encoder, audio = config.network.transcript, config.network.audio, config.preprocessing.audio
-    if head is None or encoder is None or audio is None:
-        return None
-    return CtcDecoder(
-        head.tokens,
-        audio.hop / audio.rate_hz * encoder.subsampling,
-        language_model=language_model,
-        language_weight=head.language_weight,
-    )
 
 
 def _cuda_answers() -> bool:

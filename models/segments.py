@@ -1,4 +1,4 @@
-"""A recording that grows, cut at its pauses: what was said between two of them is one segment.
+"""A recording cut at its pauses, whole or while it grows: what was said between two of them is one segment.
 
 Tells voice from silence by level alone, against the noise of the last seconds. Knows no words.
 
@@ -16,6 +16,7 @@ _FRAME_SECONDS = 0.01
 _MEMORY_SECONDS = 10.0  # over which noise and voice are measured
 _ABOVE_NOISE_DB = 9.0
 _BELOW_VOICE_DB = 35.0
+_NOTHING = 1e-5  # 100 dB below full scale: not even noise
 _LEAST_DB = -50.0  # of full scale: quieter is silence, whatever else is heard
 
 
@@ -24,6 +25,48 @@ class Segment(NamedTuple):
 
     samples_S: Floats
     start_seconds: float
+
+
+def cut(
+    samples_S: Floats,
+    rate_hz: int,
+    *,
+    pause_seconds: float,
+    margin_seconds: float = 0.05,
+    max_seconds: float = 20.0,
+) -> list[Segment]:
+    """A whole recording at its pauses: what is heard between them, with a little silence around.
+
+    Unlike a stream's, its level does not matter: it is measured against its own loudest.
+
+    Args:
+        samples_S: any number of them.
+        rate_hz: of them.
+        pause_seconds: silence of this length parts two segments.
+        margin_seconds: silence that is kept around one.
+        max_seconds: a longer segment is parted where it is quietest in its second half.
+    """
+    frame = max(1, round(rate_hz * _FRAME_SECONDS))
+    padded_S = np.pad(samples_S, (0, -len(samples_S) % frame))
+    if not len(padded_S) or not np.abs(padded_S).max() > _NOTHING:
+        return []
+    levels = 10 * np.log10(np.mean(np.square(padded_S.reshape(-1, frame), dtype=np.float64), axis=1) + 1e-12)
+    noise, voice = np.percentile(levels, (10, 95))
+    above_noise = noise + _ABOVE_NOISE_DB if voice - noise > _ABOVE_NOISE_DB else -np.inf
+    voiced = np.flatnonzero(levels > max(above_noise, voice - _BELOW_VOICE_DB))
+    pause, margin, most = (
+        round(seconds / _FRAME_SECONDS) for seconds in (pause_seconds, margin_seconds, max_seconds)
+    )
+    segments = []
+    for run in np.split(voiced, np.flatnonzero(np.diff(voiced) > pause) + 1):
+        start, end = max(0, int(run[0]) - margin), min(len(levels), int(run[-1]) + 1 + margin)
+        while end - start > most:
+            half = start + most // 2
+            middle = half + int(np.argmin(levels[half : start + most]))
+            segments.append((start, middle))
+            start = middle
+        segments.append((start, end))
+    return [Segment(padded_S[start * frame : end * frame], start * frame / rate_hz) for start, end in segments]
 
 
 class Segmenter:

@@ -48,8 +48,8 @@ async def transcribe_stream(websocket: WebSocket) -> None:
         return
     try:
         await websocket.accept()
-        audio = model.predictor.config.preprocessing.audio
-        assert audio is not None  # noqa: S101 - it transcribes
+        transcriber = model.predictor.transcriber
+        assert transcriber is not None  # noqa: S101 - `_model` has looked
 
         async def transcribe(sample: Sample) -> Transcript:
             deadline = perf_counter() + service.settings.request_timeout_seconds
@@ -58,7 +58,8 @@ async def transcribe_stream(websocket: WebSocket) -> None:
 
         stream = LiveStream(
             order,
-            rate_hz=audio.rate_hz,
+            rate_hz=transcriber.rate_hz,
+            pause_seconds=transcriber.pause_seconds,
             max_seconds=service.settings.max_stream_seconds,
             transcribe=transcribe,
             send=websocket.send_json,

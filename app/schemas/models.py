@@ -80,7 +80,7 @@ class ModelResponse(BaseModel):
                 for name, head in config.network.classes.items()
             },
             values={name: ValueHeadResponse.of(head) for name, head in config.network.targets.items()} or None,
-            transcribes=model.predictor.transcribes,
+            transcribes=model.predictor.transcriber is not None,
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,
             engine=model.predictor.engine.name,

@@ -47,6 +47,12 @@ class CtcHead(Config):
     language_weight: float = Field(
         0.5, ge=0, le=10, description="Of the n-gram model in beam search, where the checkpoint has one."
     )
+    pause_seconds: float = Field(
+        0.4,
+        ge=0.1,
+        le=5,
+        description="Silence of this length parts a recording into pieces that are read alone.",
+    )
     tokens: tuple[str, ...] = Field(
         (), description='Training fills them in. Number 0 is the blank, "". A word begins with "\u2581".'
     )

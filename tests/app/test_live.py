@@ -61,7 +61,9 @@ class Stream:
             self.sent.append(message)
 
         order = read_live({"rate_hz": str(RATE), "interval_ms": "20", **(query or {})}, SETTINGS)
-        self.live = LiveStream(order, rate_hz=rate_hz, max_seconds=20, transcribe=transcribe, send=send)
+        self.live = LiveStream(
+            order, rate_hz=rate_hz, pause_seconds=0.5, max_seconds=20, transcribe=transcribe, send=send
+        )
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.sent if message["type"] == kind]

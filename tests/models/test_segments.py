@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.segments import Segment, Segmenter
+from models.segments import Segment, Segmenter, cut
 
 RATE = 8_000
 
@@ -85,3 +85,34 @@ def test_constant_noise_is_not_taken_for_a_pause_within_speech() -> None:
     first, second = run(fan, 400)
     assert (first.start_seconds + len(first.samples_S) / RATE) == pytest.approx(1.55, abs=0.03)
     assert second.start_seconds == pytest.approx(2.35, abs=0.03)
+
+
+def test_a_whole_recording_is_cut_at_pauses_that_are_long_enough() -> None:
+    first, second = cut(STREAM, RATE, pause_seconds=0.5)
+    assert first.start_seconds == pytest.approx(0.95, abs=0.02)
+    assert len(first.samples_S) / RATE == pytest.approx(1.0, abs=0.03)
+    assert second.start_seconds == pytest.approx(2.85, abs=0.02)
+    assert len(cut(STREAM, RATE, pause_seconds=0.1)) == 3
+
+
+@given(st.floats(1e-3, 1e3))
+@settings(max_examples=20, deadline=None)
+def test_the_level_of_a_whole_recording_does_not_matter(gain: float) -> None:
+    starts = [segment.start_seconds for segment in cut(STREAM, RATE, pause_seconds=0.5)]
+    louder = (gain * STREAM).astype(np.float32)
+    assert [segment.start_seconds for segment in cut(louder, RATE, pause_seconds=0.5)] == starts
+
+
+def test_one_long_sound_is_one_segment_and_silence_is_none() -> None:
+    [whole] = cut(noise(1, 0.1), RATE, pause_seconds=0.2)
+    assert (whole.start_seconds, len(whole.samples_S)) == (0.0, RATE)
+    assert cut(np.zeros(RATE, np.float32), RATE, pause_seconds=0.2) == []
+    assert cut(np.zeros(0, np.float32), RATE, pause_seconds=0.2) == []
+    assert len(cut(noise(0.001, 0.1), RATE, pause_seconds=0.2)) == 1
+
+
+def test_a_whole_recording_without_a_pause_is_parted_where_it_is_quietest() -> None:
+    spoken = np.concatenate([noise(3, 0.1), noise(0.05, 0.03), noise(3, 0.1)])
+    found = cut(spoken, RATE, pause_seconds=0.5, max_seconds=4)
+    assert [round(segment.start_seconds, 1) for segment in found] == [0.0, 3.0]
+    assert sum(len(segment.samples_S) for segment in found) == len(spoken)

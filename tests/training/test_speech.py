@@ -48,7 +48,9 @@ def predictor(version: Path) -> Predictor:
 
 
 def heard(predictor: Predictor, text: str, decoding: Decoding = Decoding()) -> Any:  # noqa: B008
-    [found] = predictor.transcribe([predictor.prepare(Sample(audio=spoken(text)))], decoding)
+    transcriber = predictor.transcriber
+    assert transcriber is not None
+    [found] = transcriber.transcribe([transcriber.prepare(Sample(audio=spoken(text)))], decoding)
     return found
 
 
@@ -114,7 +116,7 @@ def test_a_recording_beside_an_image_and_a_text_trains_all_together(tmp_path: Pa
     sample = Sample(image=np.zeros((32, 32, 3), np.uint8), text="a red star", audio=spoken("a"))
     [prediction] = predictor.predict([predictor.prepare(sample)])
     assert prediction.modalities_used == ("image", "text", "audio")
-    assert predictor.transcribes
+    assert predictor.transcriber is not None
 
 
 @torch.no_grad()

@@ -75,7 +75,7 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
     outputs = {name: _joined(rows[name], found[name]) for name in order if name in found}
     if "text" in outputs and any(len(record.texts) > 1 for record in records):
         outputs["text"] = replace(outputs["text"], captions=_captions(predictor, records, progress))
-    if "audio" in outputs and predictor.transcribes:
+    if "audio" in outputs and predictor.transcriber is not None:
         heard = _transcripts(predictor, [records[row] for row in outputs["audio"].rows], progress)
         outputs["audio"] = replace(outputs["audio"], transcripts=heard)
     return outputs
@@ -83,11 +83,15 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
 
 def _transcripts(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
     """What is heard in each recording, read greedily."""
+    transcriber = predictor.transcriber
+    assert transcriber is not None  # noqa: S101 - the caller has looked
     progress.start("transcripts", len(records))
     heard: list[str] = []
     for start in range(0, len(records), BATCH):
-        part = [prepare(predictor, record) for record in records[start : start + BATCH]]
-        heard += [transcript.text for transcript in predictor.transcribe(part)]
+        part = records[start : start + BATCH]
+        samples = [_decode(predictor.config.preprocessing, record) for record in part]
+        read = transcriber.transcribe([transcriber.prepare(sample) for sample in samples])
+        heard += [transcript.text for transcript in read]
         progress.advance(len(part))
     return heard
 
