@@ -1,8 +1,8 @@
 """Write pairs of a noisy picture and a noisy recording of the same digit: `… RECORDINGS OUT_FOLDER`.
 
-Needs scikit-learn (`pip install scikit-learn pillow`), whose 1,797 scanned digits of 8 × 8 pixels are the pictures;
-the recordings are the Free Spoken Digit Dataset's. Noise makes either alone a poor witness, so that what a model
-gains from both is seen. Recordings are split by speaker, and pictures by scan: half of each digit's are for
+Needs scikit-learn (`pip install scikit-learn pillow`), whose 1,797 scanned digits of 8 x 8 pixels are the
+pictures; the recordings are the Free Spoken Digit Dataset's. Noise makes either alone a poor witness, so that what
+a model gains from both is seen. Recordings are split by speaker, and pictures by scan: half of each digit's are for
 training, three tenths for the test. In the test split no scan is used twice, as long as there are enough."""
 
 import argparse
@@ -19,7 +19,7 @@ SHARES = {"train": 0.5, "val": 0.2, "test": 0.3}
 
 
 def noisy_picture(scan: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """(32, 32) uint8 of a scan (8, 8) of 0 to 16: noise in each of its pixels, and half as much in each new one."""
+    """(32, 32) uint8 of a scan (8, 8) of 0 to 16: noise in each pixel of it, and half as much in each new one."""
     values = scan / BRIGHTEST + rng.normal(0, deviation, scan.shape)
     large = np.kron(values, np.ones((SIDE_PX // SCAN_PX,) * 2))
     large += rng.normal(0, deviation / 2, large.shape)
@@ -40,7 +40,11 @@ def split_scans(digits: np.ndarray, rng: np.random.Generator) -> dict[tuple[str,
     for digit in range(10):
         own = rng.permutation(np.flatnonzero(digits == digit)).tolist()
         first, second = (round(share * len(own)) for share in (SHARES["train"], 1 - SHARES["test"]))
-        found["train", digit], found["val", digit], found["test", digit] = own[:first], own[first:second], own[second:]
+        found["train", digit], found["val", digit], found["test", digit] = (
+            own[:first],
+            own[first:second],
+            own[second:],
+        )
     return found
 
 
@@ -102,7 +106,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--val", default="jackson", help="the speaker of the validation split")
     parser.add_argument("--test", default="theo", help="the speaker of the test split")
-    parser.add_argument("--image-noise", type=float, default=0.6, help="its deviation; ink is 1 and paper 0")
+    parser.add_argument("--image-noise", type=float, default=0.45, help="its deviation; ink is 1 and paper 0")
     parser.add_argument("--sound-db", type=float, default=-3.0, help="how much louder speech is than the noise")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Write the manifest of Speech Commands' 300 recordings: `python recipes/spoken_commands.py FOLDER OUT.csv --fold 0`.
+"""Write the manifest of Speech Commands: `python recipes/spoken_commands.py FOLDER OUT.csv --fold 0`.
 
 A file is `<word>/<speaker>_nohash_<index>.wav`. The speakers are dealt into ten parts, so that each part has about
 as many recordings of each word as the others. Fold K's test split is two of them, its validation split the next
@@ -20,7 +20,7 @@ def speaker_of(path: Path) -> str:
 
 
 def deal(recordings: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Speaker → part, of (word, speaker) pairs: the ones who say most first, each to where their words lack most."""
+    """Speaker → part, of (word, speaker) pairs: who says most is dealt first, to where their words lack most."""
     words: dict[str, Counter[str]] = {}
     for word, speaker in recordings:
         words.setdefault(speaker, Counter())[word] += 1
