@@ -2,8 +2,8 @@
 
 Needs scikit-learn (`pip install scikit-learn pillow`), whose 1,797 scanned digits of 8 x 8 pixels are the
 pictures; the recordings are the Free Spoken Digit Dataset's. Noise makes either alone a poor witness, so that what
-a model gains from both is seen. Recordings are split by speaker, and pictures by scan: half of each digit's are for
-training, three tenths for the test. In the test split no scan is used twice, as long as there are enough."""
+a model gains from both is seen. Recordings are split by speaker, and pictures by scan: half of each digit's are
+for training, three tenths for the test. In the test split no scan is used twice, as long as there are enough."""
 
 import argparse
 import csv
