@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--val", default="jackson", help="the speaker of the validation split")
     parser.add_argument("--test", default="theo", help="the speaker of the test split")
-    parser.add_argument("--image-noise", type=float, default=0.45, help="its deviation; ink is 1 and paper 0")
-    parser.add_argument("--sound-db", type=float, default=-3.0, help="how much louder speech is than the noise")
+    parser.add_argument("--image-noise", type=float, default=0.4, help="its deviation; ink is 1 and paper 0")
+    parser.add_argument("--sound-db", type=float, default=8.0, help="how much louder speech is than the noise")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     from sklearn.datasets import load_digits

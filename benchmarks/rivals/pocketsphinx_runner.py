@@ -1,8 +1,8 @@
 """pocketsphinx 5 with a grammar, in an interpreter of its own: a question as JSON on stdin, answers on stdout.
 
 In: grammar (a JSGF file), cmn (live or batch), pad (seconds of silence around each file), loud (whether each is
-brought to a peak of 0.7, with noise 47 dB below that), wip (the penalty of a word), files (WAV, 16 bits, one channel,
-16 kHz). Out: a line with text and seconds for each. As the package's own examples have it
+brought to a peak of 0.7, with noise 47 dB below that), wip (the penalty of a word), files (WAV, 16 bits, one
+channel, 16 kHz). Out: a line with text and seconds for each. As the package's own examples have it
 (pocketsphinx.readthedocs.io): Decoder, start_utt, process_raw, end_utt, hyp."""
 
 import json
