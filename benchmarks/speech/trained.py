@@ -1,6 +1,7 @@
 """A model trained by a recipe on rows that are made here, and what it makes of recordings."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,9 @@ def trained(recipe: Recipe, rows: Sequence[dict[str, str]], folder: Path) -> Pre
         manifest.write_text(words, encoding="utf-8")
     found = _finished(recipe, folder / "checkpoints" / recipe.name) if same else None
     if found is None:
-        options = Options(data=manifest, out=folder / "checkpoints", work=folder / "work", resume=same)
+        # Of each recipe its own: a state of another cannot go on.
+        work = folder / f"work-{hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]}"
+        options = Options(data=manifest, out=folder / "checkpoints", work=work, resume=same)
         with TerminalProgress() as progress:
             found = train(recipe, options, progress)
     if found is None:

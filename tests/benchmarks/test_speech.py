@@ -119,6 +119,7 @@ def short_rows(folder: Path, count: int) -> list[dict[str, str]]:
     return rows
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_trained_again_only_with_other_rows(tmp_path: Path) -> None:
     stage = {"epochs": 1, "batch_size": 8}
     recipe = spoken_recipe(stages={"audio": stage, "fusion": stage})
