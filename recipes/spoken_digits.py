@@ -12,6 +12,25 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 VALIDATION_INDICES = range(5)
 
 
+def rows(recordings: Path, test: str = "") -> list[dict[str, str]]:
+    """One a recording, in the order of their paths; all of speaker `test` are the test split."""
+    found = []
+    for path in sorted(recordings.rglob("*.wav")):
+        digit, speaker, index = path.stem.split("_")
+        split = "val" if int(index) in VALIDATION_INDICES else "train"
+        found.append(
+            {
+                "id": path.stem,
+                "audio": str(path.resolve()),
+                "digit": digit,
+                "word": WORDS[int(digit)],
+                "speaker": speaker,
+                "split": "test" if speaker == test else split,
+            }
+        )
+    return found
+
+
 def main() -> None:
     """Write one row a recording."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,13 +39,9 @@ def main() -> None:
     parser.add_argument("--test", default="", help="a speaker; none by default")
     options = parser.parse_args()
     with options.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "audio", "digit", "word", "speaker", "split"])
-        for path in sorted(options.recordings.rglob("*.wav")):
-            digit, speaker, index = path.stem.split("_")
-            split = "val" if int(index) in VALIDATION_INDICES else "train"
-            split = "test" if speaker == options.test else split
-            writer.writerow([path.stem, path.resolve(), digit, WORDS[int(digit)], speaker, split])
+        writer = csv.DictWriter(file, ["id", "audio", "digit", "word", "speaker", "split"])
+        writer.writeheader()
+        writer.writerows(rows(options.recordings, options.test))
 
 
 if __name__ == "__main__":
