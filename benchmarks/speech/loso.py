@@ -55,7 +55,7 @@ def measure(
     if head is not None:
         heard = labels_heard(predictor, head, singles)
         found["accuracy"] = round(sum(a == one.label for a, one in zip(heard, held, strict=True)) / len(held), 4)
-    if predictor.transcribes:
+    if predictor.transcriber is not None:
         of_singles = transcript_figures([one.word for one in held], texts_heard(predictor, singles))
         of_strings = transcript_figures([one.text for one in strings], texts_heard(predictor, wavs(strings)))
         found |= {

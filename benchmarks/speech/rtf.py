@@ -16,7 +16,6 @@ from benchmarks.serving.requests import ROOT
 from benchmarks.speech.results import OUT, keep
 from benchmarks.speech.strings import Recording, joined, read_digits, read_wav, wav_of
 from models.checkpoint import read_checkpoint
-from models.ctc import CtcDecoder
 from models.decode_audio import decode_audio
 from models.predictor import Predictor, load_predictor
 from models.sample import Sample
@@ -41,26 +40,22 @@ def recording_of(recordings: Sequence[Recording], seconds: float) -> bytes:
 
 def parts_of(predictor: Predictor, data: bytes, decoding: Decoding) -> dict[str, Callable[[], Any]]:
     """By part, what does it again; `whole` is all of them in turn."""
-    audio, encoder, head = (
-        predictor.config.preprocessing.audio, predictor.config.network.audio, predictor.config.network.transcript
-    )  # fmt: skip
-    if audio is None or encoder is None or head is None:
+    audio, transcriber = predictor.config.preprocessing.audio, predictor.transcriber
+    if audio is None or transcriber is None:
         raise SystemExit(f"{predictor.config.name} does not transcribe: it has no network.transcript")
-    decoder = CtcDecoder(head.tokens, audio.hop / audio.rate_hz * encoder.subsampling)
 
     def decode() -> Sample:
         return Sample(audio=decode_audio(data, rate_hz=audio.rate_hz))
 
     sample = decode()
-    example = predictor.prepare(sample)
-    batch = predictor.preprocessors.collate([example])
-    log_probs_TV = predictor.engine.frames(batch).log_probs_nTV[0]
+    ready = transcriber.prepare(sample)
+    batch = predictor.preprocessors.collate(ready.examples)
     return {
         "decode": decode,
-        "features": lambda: predictor.preprocessors.collate([predictor.prepare(sample)]),
+        "cut and features": lambda: transcriber.prepare(sample),
         "network": lambda: predictor.engine.frames(batch),
-        "text": lambda: decoder.decode(log_probs_TV, decoding),
-        "whole": lambda: predictor.transcribe([predictor.prepare(decode())], decoding),
+        "network and text": lambda: transcriber.transcribe([ready], decoding),
+        "whole": lambda: transcriber.transcribe([transcriber.prepare(decode())], decoding),
     }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.speech.strings import Spoken
-from models.batch import Example
 from models.checkpoint import read_checkpoint
 from models.decode_audio import decode_audio
 from models.errors import CheckpointError
@@ -64,21 +63,18 @@ def _finished(recipe: Recipe, versions: Path) -> Path | None:
     return None
 
 
-def examples_of(predictor: Predictor, recordings: Sequence[bytes]) -> list[Example]:
-    """Files of recordings, decoded and prepared as the service does."""
+def samples_of(predictor: Predictor, recordings: Sequence[bytes]) -> list[Sample]:
+    """Files of recordings, decoded as the service does."""
     audio = predictor.config.preprocessing.audio
     if audio is None:
         raise SystemExit(f"{predictor.config.name} hears nothing: it has no network.audio")
-    return [
-        predictor.prepare(Sample(audio=decode_audio(data, rate_hz=audio.rate_hz, field="audio")))
-        for data in recordings
-    ]
+    return [Sample(audio=decode_audio(data, rate_hz=audio.rate_hz, field="audio")) for data in recordings]
 
 
 def labels_heard(predictor: Predictor, head: str, recordings: Sequence[bytes]) -> list[str]:
     """The best label of each."""
     labels = predictor.config.network.classes[head].labels
-    examples = examples_of(predictor, recordings)
+    examples = [predictor.prepare(sample) for sample in samples_of(predictor, recordings)]
     return [
         labels[int(np.argmax(one.scores[head]))]
         for start in range(0, len(examples), _BATCH)
@@ -88,11 +84,14 @@ def labels_heard(predictor: Predictor, head: str, recordings: Sequence[bytes]) -
 
 def texts_heard(predictor: Predictor, recordings: Sequence[bytes]) -> list[str]:
     """What is said in each, read greedily."""
-    examples = examples_of(predictor, recordings)
+    transcriber = predictor.transcriber
+    if transcriber is None:
+        raise SystemExit(f"{predictor.config.name} does not transcribe: it has no network.transcript")
+    ready = [transcriber.prepare(sample) for sample in samples_of(predictor, recordings)]
     return [
         one.text
-        for start in range(0, len(examples), _BATCH)
-        for one in predictor.transcribe(examples[start : start + _BATCH])
+        for start in range(0, len(ready), _BATCH)
+        for one in transcriber.transcribe(ready[start : start + _BATCH])
     ]
 
 

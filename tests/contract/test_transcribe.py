@@ -184,7 +184,7 @@ def test_several_at_once_are_answered_as_alone(tmp_path: Path) -> None:
         engine.open.clear()
         try:
             together = [pool.submit(ask, data) for data in [TWO, *recordings]]
-            eventually(lambda: "requests_in_flight 5.0" in client.get("/metrics").text)  # silence is answered; this one is the fifth
+            eventually(lambda: "requests_in_flight 5.0" in client.get("/metrics").text)  # with this one
         finally:
             engine.open.set()
         assert [answer.result() for answer in together] == [alone[0], *alone]
