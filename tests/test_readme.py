@@ -1,7 +1,7 @@
 """README's shell blocks are run as they stand, in a folder that looks like the repository's.
 
 The comment before a block says how: `serve` (a service is started in place of `make serve`, which would
-install a venv), `ask` (run against that service), `train` (with this interpreter for `.venv`'s) or `skip`."""
+install a venv), `ask` and `hear` (run against that service), `train` (with this interpreter for `.venv`'s) or `skip`."""
 
 import json
 import re
@@ -14,7 +14,7 @@ import pytest
 
 from tests.documents import ROOT, blocks, commands, free_port, make_clone, service, shell
 
-KINDS = ("serve", "ask", "keep", "train", "skip")
+KINDS = ("serve", "ask", "hear", "keep", "train", "skip")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -49,6 +49,14 @@ def answer_to(command: str, folder: Path, address: str) -> Any:
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="README asks with curl, which is not installed"
 )
+
+
+@needs_curl
+@pytest.mark.parametrize("command", commands(README, "hear"))
+def test_the_recording_of_the_readme_is_read(command: str, clone: Path, address: str) -> None:
+    answer = answer_to(command, clone, address)
+    assert answer["model"]["name"] == "digits"
+    assert answer["text"] == "four zero seven nine two"
 
 
 @needs_curl
