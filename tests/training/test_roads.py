@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.media import DecodeLimits
 from app.payload import Inputs
 from app.served import Model
 from app.upload import Upload
-from models.config import ImagePreprocessing, Preprocessing, TextPreprocessing
-from models.image_guards import ImageLimits
-from models.manifest import Columns, read_manifest
+from models.config import AudioPreprocessing, ImagePreprocessing, Preprocessing, TextPreprocessing
+from models.manifest import Columns, Record, read_manifest
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_tokenizer
-from training.data.pairs import load_pairs, prepare_pixels, prepare_texts
+from training.data.pairs import Pairs, load_pairs, prepare_pixels, prepare_texts
+from training.data.recordings import Recordings
 from training.measures.evaluate import prepare
 
 FILES = sorted(SAMPLES.glob("images/*.png"))[::12]
@@ -28,7 +29,7 @@ def served(preprocessing: Preprocessing) -> Model:
 
 def serve(model: Model, image: bytes | None = None, text: str | None = None) -> dict[str, dict[str, np.ndarray]]:
     upload = None if image is None else Upload.of(image)
-    sample = model.decode(Inputs(image=upload, text=text), ImageLimits())
+    sample = model.decode(Inputs(image=upload, text=text), DecodeLimits())
     return model.predictor.prepare(sample).arrays
 
 
@@ -49,6 +50,23 @@ def test_pixels_are_the_same_on_both_roads(resize: str, side_px: int, large: Pat
     trained = prepare_pixels([*FILES, large], preprocessing)
     for path, pixels in zip([*FILES, large], trained, strict=True):
         np.testing.assert_array_equal(serve(model, image=path.read_bytes())["image"]["pixels"], pixels)
+
+
+def test_features_of_recordings_are_the_same_on_both_roads() -> None:
+    files = sorted(SAMPLES.glob("audio/*.wav"))
+    assert len(files) > 10
+    preprocessing = Preprocessing(audio=AudioPreprocessing(rate_hz=16_000, num_mels=32))
+    model = served(preprocessing)
+    records = [Record(row=row, id=str(row), audio=path) for row, path in enumerate(files)]
+    numbers = np.arange(len(files))
+    pairs = Pairs(Path("x"), records, ["train"] * len(files), [], 0 * numbers - 1, "", files, numbers)
+    assert preprocessing.audio is not None
+    trained = Recordings(pairs, preprocessing.audio).plain(numbers)
+    for place, path in enumerate(files):
+        sample = model.decode(Inputs(audio=Upload.of(path.read_bytes())), DecodeLimits())
+        [arrays] = model.predictor.prepare(sample).arrays.values()
+        length = int(trained.features.lengths_n[place])
+        np.testing.assert_array_equal(arrays["features"], trained.features.features_nTF[place, :length].numpy())
 
 
 def test_token_ids_are_the_same_on_both_roads() -> None:
