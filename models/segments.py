@@ -5,6 +5,7 @@ Tells voice from silence by level alone, against the noise of the last seconds. 
 # S samples"""
 
 from collections import deque
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ _FRAME_SECONDS = 0.01
 _MEMORY_SECONDS = 10.0  # over which noise and voice are measured
 _ABOVE_NOISE_DB = 9.0
 _BELOW_VOICE_DB = 35.0
+_SURELY_VOICE_DB = 20.0  # below the loudest: nobody's pauses are louder
 _NOTHING = 1e-5  # 100 dB below full scale: not even noise
 _LEAST_DB = -50.0  # of full scale: quieter is silence, whatever else is heard
 
@@ -32,7 +34,7 @@ def cut(
     rate_hz: int,
     *,
     pause_seconds: float,
-    margin_seconds: float = 0.05,
+    margin_seconds: float = 0.15,
     max_seconds: float = 20.0,
 ) -> list[Segment]:
     """A whole recording at its pauses: what is heard between them, with a little silence around.
@@ -43,7 +45,7 @@ def cut(
         samples_S: any number of them.
         rate_hz: of them.
         pause_seconds: silence of this length parts two segments.
-        margin_seconds: silence that is kept around one.
+        margin_seconds: silence that is kept around one, up to the middle of a pause.
         max_seconds: a longer segment is parted where it is quietest in its second half.
     """
     frame = max(1, round(rate_hz * _FRAME_SECONDS))
@@ -52,14 +54,17 @@ def cut(
         return []
     levels = 10 * np.log10(np.mean(np.square(padded_S.reshape(-1, frame), dtype=np.float64), axis=1) + 1e-12)
     noise, voice = np.percentile(levels, (10, 95))
-    above_noise = noise + _ABOVE_NOISE_DB if voice - noise > _ABOVE_NOISE_DB else -np.inf
-    voiced = np.flatnonzero(levels > max(above_noise, voice - _BELOW_VOICE_DB))
-    pause, margin, most = (
-        round(seconds / _FRAME_SECONDS) for seconds in (pause_seconds, margin_seconds, max_seconds)
-    )
+    # Where there is no pause, what is softest is speech too: it is silence only well below the rest.
+    silent = max(voice - _BELOW_VOICE_DB, min(noise + _ABOVE_NOISE_DB, voice - _SURELY_VOICE_DB))
+    voiced = np.flatnonzero(levels > silent)
+    lengths = (pause_seconds, margin_seconds, max_seconds)
+    pause, margin, most = (round(seconds / _FRAME_SECONDS) for seconds in lengths)
+    runs = np.split(voiced, np.flatnonzero(np.diff(voiced) > pause) + 1)
+    # A soft sound at a word's edge is below the threshold: neighbours share the pause between them.
+    middles = [(int(one[-1]) + int(other[0]) + 1) // 2 for one, other in pairwise(runs)]
     segments = []
-    for run in np.split(voiced, np.flatnonzero(np.diff(voiced) > pause) + 1):
-        start, end = max(0, int(run[0]) - margin), min(len(levels), int(run[-1]) + 1 + margin)
+    for run, least, last in zip(runs, [0, *middles], [*middles, len(levels)], strict=True):
+        start, end = max(least, int(run[0]) - margin), min(last, int(run[-1]) + 1 + margin)
         while end - start > most:
             half = start + most // 2
             middle = half + int(np.argmin(levels[half : start + most]))

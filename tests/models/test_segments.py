@@ -89,10 +89,19 @@ def test_constant_noise_is_not_taken_for_a_pause_within_speech() -> None:
 
 def test_a_whole_recording_is_cut_at_pauses_that_are_long_enough() -> None:
     first, second = cut(STREAM, RATE, pause_seconds=0.5)
-    assert first.start_seconds == pytest.approx(0.95, abs=0.02)
-    assert len(first.samples_S) / RATE == pytest.approx(1.0, abs=0.03)
-    assert second.start_seconds == pytest.approx(2.85, abs=0.02)
-    assert len(cut(STREAM, RATE, pause_seconds=0.1)) == 3
+    # From 0.15 s before the first burst, at 1.0 s, to 0.15 s after the second, at 1.9 s.
+    assert first.start_seconds == pytest.approx(0.85, abs=0.02)
+    assert len(first.samples_S) / RATE == pytest.approx(1.2, abs=0.03)
+    assert second.start_seconds == pytest.approx(2.75, abs=0.02)
+    # The short pause from 1.4 to 1.6 s is shared by its neighbours.
+    starts = [segment.start_seconds for segment in cut(STREAM, RATE, pause_seconds=0.1)]
+    assert starts == pytest.approx([0.85, 1.5, 2.75], abs=0.02)
+
+
+def test_what_is_softest_in_speech_without_a_pause_is_not_silence() -> None:
+    """A soft sound of 0.3 s before a loud one, 18 dB below it: an s before a vowel."""
+    [whole] = cut(np.concatenate([noise(0.3, 0.0125), noise(0.3, 0.1)]), RATE, pause_seconds=0.2)
+    assert (whole.start_seconds, len(whole.samples_S)) == (0.0, round(0.6 * RATE))
 
 
 @given(st.floats(1e-3, 1e3))
