@@ -12,6 +12,8 @@ from training.augmentation import Augmentation
 
 Floats = NDArray[np.float32]
 _NUM_KNOTS = 6
+_MAINS_HZ = (50, 60)
+_NUM_HARMONICS = 6
 _NUM_MASKS = 2  # each of half of the share that may be blanked
 
 
@@ -21,7 +23,7 @@ def augment_samples(samples_S: Floats, config: Augmentation, rate_hz: int, rng: 
     around = rng.uniform(0, config.audio_shift_ms / 1000 * rate_hz, 2).astype(int)
     samples_S = np.pad(samples_S, tuple(around))
     if rng.random() < config.audio_noise:
-        samples_S = samples_S + _noise(samples_S, rng.uniform(*config.audio_noise_db), rng)
+        samples_S = samples_S + _noise(samples_S, rng.uniform(*config.audio_noise_db), rate_hz, rng)
     gain = 10 ** (config.audio_gain_db * rng.uniform(-1, 1) / 20)
     return (gain * samples_S).astype(np.float32)
 
@@ -58,18 +60,29 @@ def _at_speed(samples_S: Floats, speed: float) -> Floats:
     return np.interp(places, np.arange(len(samples_S)), samples_S).astype(np.float32)
 
 
-def _noise(samples_S: Floats, db: float, rng: np.random.Generator) -> Floats:
-    """White noise, or noise that falls with frequency as a room's does, `db` below the recording's mean power."""
-    white_S = rng.standard_normal(len(samples_S)).astype(np.float32)
-    if len(samples_S) > 1 and rng.random() < 0.5:
-        spectrum = np.fft.rfft(white_S)
+def _noise(samples_S: Floats, db: float, rate_hz: int, rng: np.random.Generator) -> Floats:
+    """Noise `db` below the recording's mean power: white, a room's, or the mains' hum, each as likely."""
+    kind = rng.integers(3)
+    noise_S = _hum(len(samples_S), rate_hz, rng) if kind == 2 else rng.standard_normal(len(samples_S))
+    if kind == 1 and len(samples_S) > 1:  # falls by 3 dB an octave
+        spectrum = np.fft.rfft(noise_S)
         spectrum /= np.sqrt(np.maximum(1, np.arange(len(spectrum))))
-        white_S = np.fft.irfft(spectrum, len(samples_S)).astype(np.float32)
-    power, own = np.mean(samples_S**2), np.mean(white_S**2)
+        noise_S = np.fft.irfft(spectrum, len(samples_S))
+    power, own = np.mean(samples_S**2), np.mean(noise_S**2)
     if not own:
         return np.zeros_like(samples_S)
-    noise_S: Floats = (white_S * np.sqrt(power / own) * 10 ** (-db / 20)).astype(np.float32)
-    return noise_S
+    scaled_S: Floats = (noise_S * np.sqrt(power / own) * 10 ** (-db / 20)).astype(np.float32)
+    return scaled_S
+
+
+def _hum(length: int, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """50 or 60 Hz with harmonics that fade, and a little hiss."""
+    times_S = np.arange(length) / rate_hz
+    hum_S = 0.05 * rng.standard_normal(length)
+    for number in range(1, _NUM_HARMONICS + 1):
+        phase = rng.uniform(0, 2 * np.pi)
+        hum_S += rng.uniform(0, 1) / number * np.sin(2 * np.pi * number * rng.choice(_MAINS_HZ) * times_S + phase)
+    return hum_S
 
 
 def _warped(features_TF: Floats, factor: float) -> Floats:
