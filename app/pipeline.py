@@ -12,23 +12,20 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
 from app.door import Door
 from app.media import DecodeLimits
+from app.passes import FORWARDS, kind_of
 from app.payload import Inputs
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import Found, Matched, Raw, Ready, SearchBy
 from models.config import MODALITIES
 from models.cores import usable_cores
-from models.errors import ConfigError, InputError
-from models.predictor import Predictor
+from models.errors import InputError
 from models.sample import Sample
-from models.transcriber import Utterances
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
@@ -216,11 +213,11 @@ class Pipeline:
     def _forward_batch(self, works: list[Ready]) -> list[Found]:
         """Run a batch, which may be of several models and kinds: one pass for each."""
         results: dict[int, Found] = {}
-        for kind in dict.fromkeys(_kind(work) for work in works):
-            rows = [row for row, work in enumerate(works) if _kind(work) == kind]
+        for kind in dict.fromkeys(kind_of(work) for work in works):
+            rows = [row for row, work in enumerate(works) if kind_of(work) == kind]
             model, want, _ = kind
             try:
-                found = _FORWARDS[want](model.predictor, [works[row] for row in rows])
+                found = FORWARDS[want](model.predictor, [works[row] for row in rows])
             except InputError:  # the request's fault, and not the engine's
                 raise
             except Exception:
@@ -229,49 +226,6 @@ class Pipeline:
             self.failed.discard((model.name, model.version))
             results |= dict(zip(rows, found, strict=True))
         return [results[row] for row in range(len(works))]
-
-
-def _kind(work: Ready) -> tuple[Model, str, Decoding]:
-    """What items of one pass have in common."""
-    return work.raw.model, work.raw.want, work.raw.decoding
-
-
-def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
-    predictions, times = predictor.predict_timed([work.examples[0] for work in works])
-    seconds = {"encode": times.encode, "fuse": times.fuse}
-    return [Found(work, seconds, one) for work, one in zip(works, predictions, strict=True)]
-
-
-def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
-    start = perf_counter()
-    targets = predictor.embed_targets([work.examples[0] for work in works])
-    seconds = {"encode": perf_counter() - start}
-    # A row of NaN says that an item lacks a modality.
-    each = [
-        {target: rows_BE[row] for target, rows_BE in targets.items() if np.isfinite(rows_BE[row]).all()}
-        for row in range(len(works))
-    ]
-    return [Found(work, seconds, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
-
-
-def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
-    start = perf_counter()
-    if predictor.transcriber is None:
-        raise ValueError("this model does not transcribe")
-    try:
-        recordings = [Utterances(work.examples, work.starts) for work in works]
-        transcripts = predictor.transcriber.transcribe(recordings, works[0].raw.decoding)
-    except ConfigError as error:  # what these fields need is not installed
-        raise InputError("num_beams", str(error)) from error
-    seconds = {"transcribe": perf_counter() - start}
-    return [Found(work, seconds, transcript=one) for work, one in zip(works, transcripts, strict=True)]
-
-
-_FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
-    "prediction": _predictions,
-    "vectors": _vectors,
-    "transcript": _transcripts,
-}
 
 
 def _is_unsaid(ready: Ready) -> bool:

@@ -1,0 +1,58 @@
+"""One pass of a network over several items, for each thing that can be wanted of it. Knows no queue.
+
+Each takes a predictor and items that want the same of it, and gives what was found, in order."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+from app.served import Model
+from app.stages import Found, Ready
+from models.errors import ConfigError, InputError
+from models.predictor import Predictor
+from models.transcriber import Utterances
+from models.transcript import Decoding
+
+
+def kind_of(work: Ready) -> tuple[Model, str, Decoding]:
+    """What items of one pass have in common."""
+    return work.raw.model, work.raw.want, work.raw.decoding
+
+
+def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    predictions, times = predictor.predict_timed([work.examples[0] for work in works])
+    seconds = {"encode": times.encode, "fuse": times.fuse}
+    return [Found(work, seconds, one) for work, one in zip(works, predictions, strict=True)]
+
+
+def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    start = perf_counter()
+    targets = predictor.embed_targets([work.examples[0] for work in works])
+    seconds = {"encode": perf_counter() - start}
+    # A row of NaN says that an item lacks a modality.
+    each = [
+        {target: rows_BE[row] for target, rows_BE in targets.items() if np.isfinite(rows_BE[row]).all()}
+        for row in range(len(works))
+    ]
+    return [Found(work, seconds, vectors=vectors) for work, vectors in zip(works, each, strict=True)]
+
+
+def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    start = perf_counter()
+    if predictor.transcriber is None:
+        raise ValueError("this model does not transcribe")
+    try:
+        recordings = [Utterances(work.examples, work.starts) for work in works]
+        transcripts = predictor.transcriber.transcribe(recordings, works[0].raw.decoding)
+    except ConfigError as error:  # what these fields need is not installed
+        raise InputError("num_beams", str(error)) from error
+    seconds = {"transcribe": perf_counter() - start}
+    return [Found(work, seconds, transcript=one) for work, one in zip(works, transcripts, strict=True)]
+
+
+FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
+    "prediction": _predictions,
+    "vectors": _vectors,
+    "transcript": _transcripts,
+}
