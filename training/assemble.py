@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
-from models.checkpoint import CONFIG, FORMAT, GALLERY, TOKENIZER, Checkpoint, CheckpointConfig, embedding_id
+from models.checkpoint import (
+    CONFIG,
+    FORMAT,
+    GALLERY,
+    LANGUAGE_MODEL,
+    TOKENIZER,
+    Checkpoint,
+    CheckpointConfig,
+    embedding_id,
+)
 from models.decode import decode_image
 from models.nets.network import Network
 from models.predictor import Predictor
@@ -35,6 +44,8 @@ def in_memory_checkpoint(
     contents = dict(exported.files)
     if tokenizer is not None:
         contents[TOKENIZER] = tokenizer.to_str().encode("utf-8")
+    if recipe.language_model:
+        contents[LANGUAGE_MODEL] = Path(recipe.language_model).read_bytes()
     config = CheckpointConfig(
         format=FORMAT,
         name=recipe.name,

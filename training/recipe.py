@@ -164,6 +164,10 @@ class Recipe(Config):
         "",
         description="A text file (GloVe, word2vec, fastText) that subwords which are words begin with.",
     )
+    language_model: str = Field(
+        "",
+        description="A file with an n-gram model of the transcript's tokens (ARPA or KenLM), for beam search.",
+    )
     data: DataRecipe
     preprocessing: Preprocessing
     network: NetworkConfig
@@ -205,6 +209,8 @@ class Recipe(Config):
             raise ValueError("transcript: data.columns and network must both have it, or neither")
         if transcript and not (self.stages.audio or self.stages.joint):
             raise ValueError("network.transcript: nothing trains it. Add stages.audio or stages.joint")
+        if self.language_model and not transcript:
+            raise ValueError("language_model: there is no network.transcript whose tokens it could know")
         return self
 
 

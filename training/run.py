@@ -67,6 +67,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
             f"stages.{alone[0]} trains an encoder alone, with labels or targets, and data.columns names none. "
             "Remove the stage."
         )
+    if recipe.language_model and not Path(recipe.language_model).is_file():
+        raise ConfigError(f"language_model: there is no file {recipe.language_model!r}. Name another, or none.")
     pairs = read(recipe, data)
     find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):

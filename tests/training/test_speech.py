@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import read_checkpoint
-from models.config import NetworkConfig
+from models.checkpoint import LANGUAGE_MODEL, read_checkpoint
+from models.config import WORD_START, NetworkConfig
 from models.errors import ConfigError, ManifestError
 from models.nets.encoders import Encoded
 from models.nets.network import Network
@@ -166,3 +166,21 @@ def test_a_recording_that_cannot_be_decoded_is_told_with_its_row(data: Path, tmp
     (tmp_path / "3.wav").write_bytes(b"RIFF")
     with pytest.raises(ManifestError, match=r"spoken.csv:5: 3.wav: "):
         run.check(spoken_recipe(), path, Recorder())
+
+
+def test_a_language_model_goes_into_the_version_and_decides_in_beam_search(data: Path, tmp_path: Path) -> None:
+    """One that has never seen an a, and thinks it a millionth as likely as a b."""
+    lines = ["\\data\\", "ngram 1=5", "ngram 2=1", "", "\\1-grams:"]
+    lines += ["-9\t<unk>", "-9\t<s>\t0", "-1\t</s>", f"-12\t{WORD_START}a\t0", f"-0.1\t{WORD_START}b\t0", ""]
+    lines += ["\\2-grams:", f"-0.1\t{WORD_START}b {WORD_START}b", "", "\\end\\", ""]
+    (tmp_path / "words.arpa").write_text("\n".join(lines), encoding="utf-8")
+    one = {"epochs": 1, "batch_size": 8}
+    recipe = spoken_recipe(language_model=str(tmp_path / "words.arpa"), stages={"audio": one, "fusion": one})
+    version = train(data, recipe, tmp_path)
+    assert LANGUAGE_MODEL in read_checkpoint(version).config.files
+    predictor = load_predictor(read_checkpoint(version))
+    # After one epoch all words are about as likely, so that only the model tells.
+    assert "a" not in heard(predictor, "a b a", Decoding(num_beams=8)).text
+    missing = spoken_recipe(language_model=str(tmp_path / "none.arpa"))
+    with pytest.raises(ConfigError, match="language_model: there is no file"):
+        run.check(missing, data, Recorder())
