@@ -43,7 +43,7 @@ def test_a_broken_checkpoint_is_told_and_nothing_is_written(
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["--num-threads", "0"], "INTERMODAL_NUM_THREADS"), (["--models", "absent"], "There are: fashion@1")],
+    [(["--num-threads", "0"], "INTERMODAL_NUM_THREADS"), (["--models", "absent"], "fashion@1")],
 )
 def test_wrong_settings_end_with_status_2(
     tmp_path: Path,
