@@ -2,9 +2,9 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from app.body import JSON
@@ -13,6 +13,7 @@ from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.openapi import BATCH, PREDICT
 from app.payload import PredictRequest, read_batch, read_predict
+from app.routes.versions import of_every_version
 from app.schemas.predict import BatchResponse, PredictResponse, answer_json
 from app.served import Answer
 
@@ -74,16 +75,4 @@ def _json(content: dict[str, Any]) -> Response:
     return Response(to_json(content), media_type="application/json")
 
 
-async def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:
-    """Document the path's parameter; `Context.model` reads it."""
-
-
-async def _version(version: Annotated[str, Path(description="A version of the model, from 1.")]) -> None:
-    """Document the path's parameter; `Context.model` reads it."""
-
-
-router.include_router(_predict)
-router.include_router(_predict, prefix="/models/{name}", dependencies=[Depends(_named)])
-router.include_router(
-    _predict, prefix="/models/{name}/versions/{version}", dependencies=[Depends(_named), Depends(_version)]
-)
+of_every_version(_predict, router)

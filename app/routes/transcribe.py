@@ -1,12 +1,11 @@
 """POST /transcribe: what is said in a recording."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter
 
 from app.body import AUDIO, FORM, JSON
 from app.context import Context, ContextDep
 from app.openapi import TRANSCRIBE
+from app.routes.versions import of_every_version
 from app.schemas.transcribe import TranscribeResponse
 from app.served import Model
 from app.speech_payload import read_transcribe
@@ -36,16 +35,4 @@ def _model(context: Context, named: str | None) -> Model:
     return context.model
 
 
-async def _named(name: Annotated[str, Path(description="A model's name.")]) -> None:
-    """Document the path's parameter; `Context.model` reads it."""
-
-
-async def _version(version: Annotated[str, Path(description="A version of the model, from 1.")]) -> None:
-    """Document the path's parameter; `Context.model` reads it."""
-
-
-router.include_router(_transcribe)
-router.include_router(_transcribe, prefix="/models/{name}", dependencies=[Depends(_named)])
-router.include_router(
-    _transcribe, prefix="/models/{name}/versions/{version}", dependencies=[Depends(_named), Depends(_version)]
-)
+of_every_version(_transcribe, router)
