@@ -13,7 +13,7 @@ from models.config.encoders import (
     TextEncoder,
     TransformerTextEncoder,
 )
-from models.config.heads import WORD_START, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
+from models.config.heads import WORD_START, CaptionHead, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
 from models.config.network import MODALITIES, FusionName, NetworkConfig
 from models.config.preprocessing import AudioPreprocessing, ImagePreprocessing, Preprocessing, TextPreprocessing
 
@@ -22,6 +22,7 @@ __all__ = [
     "WORD_START",
     "AudioEncoder",
     "AudioPreprocessing",
+    "CaptionHead",
     "ClassificationHead",
     "Config",
     "ConformerAudioEncoder",

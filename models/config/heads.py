@@ -1,6 +1,7 @@
-"""What a network says: labels, numbers, an embedding of the fused vector; a transcript of a recording's frames."""
+"""What a network says: labels, numbers, an embedding of the fused vector; a transcript of a recording's frames; a
+text about an item."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,4 +62,48 @@ class CtcHead(Config):
     def _the_blank_comes_first(self) -> Self:
         if self.tokens and (self.tokens[0] or len(set(self.tokens)) != len(self.tokens) or len(self.tokens) < 2):
             raise ValueError('tokens: must be "" for the blank, and then at least one token, each once')
+        return self
+
+
+class CaptionHead(Config):
+    """A text, written subword by subword while looking at the encoders' tokens: a transformer's decoder.
+
+    Vaswani et al. 2017, with the norms before the layers; embeddings and output share their weights.
+    """
+
+    kind: Literal["caption"] = "caption"
+    reads: tuple[Literal["image", "text", "audio"], ...] = Field(
+        ("image",), min_length=1, description="The modalities whose tokens are looked at while writing."
+    )
+    hidden: int = Field(256, ge=2, description="Width of a subword.")
+    layers: int = Field(3, ge=1, le=24)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    max_tokens: int = Field(40, ge=1, le=512, description="Longest text, a prompt included.")
+    min_count: int = Field(
+        2, ge=1, description="Subwords that the captions of train have less often are not learnt to be written."
+    )
+    blind: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of rows that training hides all inputs of, so that a prompt alone is continued too; "
+        "0 = an item needs one of `reads`.",
+    )
+    num_beams: int = Field(4, ge=1, le=16, description="Where captions are measured.")
+    length_penalty: float = Field(0.8, ge=0, le=4, description="Of beams, where a request says nothing.")
+    no_repeat_ngram: int = Field(3, ge=0, le=16, description="The same; 0 allows repetitions.")
+    tokens: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="Training fills them in: numbers, in the tokenizer, of the subwords that can be written."
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("tokens: each must stand there once")
+        if len(set(self.reads)) != len(self.reads):
+            raise ValueError("reads: each modality must stand there once")
         return self

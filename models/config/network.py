@@ -7,7 +7,14 @@ from pydantic import Field, model_validator
 from models.config.audio_encoders import AudioEncoder, ConvRecurrentAudioEncoder
 from models.config.base import Config
 from models.config.encoders import ImageEncoder, RecurrentTextEncoder, TextEncoder
-from models.config.heads import WORD_START, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
+from models.config.heads import (
+    WORD_START,
+    CaptionHead,
+    ClassificationHead,
+    CtcHead,
+    EmbeddingHead,
+    RegressionHead,
+)
 
 MODALITIES = ("image", "text", "audio")
 """Every modality there is, in the order of the M axis of a batch."""
@@ -29,6 +36,7 @@ class NetworkConfig(Config):
     targets: dict[str, RegressionHead] = Field(default_factory=dict, description="Heads that give a number.")
     embedding: EmbeddingHead = EmbeddingHead()
     transcript: CtcHead | None = Field(None, description="What is said in a recording, read off its frames.")
+    caption: CaptionHead | None = Field(None, description="A text about the item, written while looking at it.")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -51,6 +59,9 @@ class NetworkConfig(Config):
             raise ValueError(f"a network needs an encoder for at least one of: {', '.join(MODALITIES)}")
         if self.transcript is not None and self.audio is None:
             raise ValueError("transcript: needs an encoder of audio")
+        for name in () if self.caption is None else self.caption.reads:
+            if name not in self.modalities:
+                raise ValueError(f"caption.reads: there is no encoder of {name}")
         return self
 
     @classmethod
