@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from app.telemetry import Trace
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
-_WORK = ("/predict", "/predict/batch", "/embed", "/search", "/classify", "/transcribe", "/items:batch")
+_WORK = (
+    "/predict", "/predict/batch", "/embed", "/search", "/classify", "/transcribe", "/items:batch",
+    "/infer", "/v1/embeddings",
+)  # fmt: skip
 """What the paths end with whose requests go into the pipe."""
 
 
@@ -58,7 +61,7 @@ class AdmissionMiddleware:
                 service.pipeline.admit(call_of(scope, service.settings))
             except (InputError, QueueFullError, TimeoutError) as error:
                 scope["route"] = SimpleNamespace(path_format=work)  # what the metrics count it under
-                await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+                await problem_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -14,11 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.context import Context, ContextDep
-from app.errors import UnauthorizedError, problem_response
+from app.errors import UnauthorizedError, path_of, problem_response
 from app.keys import Keys
 from app.settings import Settings, split
 
-_OPEN = "/health/"
+_OPEN = ("/health/", "/v2/health/")
 _FORWARDING = (
     "forwarded",
     "x-forwarded-for",
@@ -110,15 +110,13 @@ class KeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] in ("http", "websocket") and not scope["path"].removeprefix(
-            scope["root_path"]
-        ).startswith(_OPEN):
+        if scope["type"] in ("http", "websocket") and not path_of(scope).startswith(_OPEN):
             connection = HTTPConnection(scope)
             try:
                 authenticate(connection, self._keys)
             except UnauthorizedError as error:
                 request_id = getattr(connection.state, "request_id", "") or token_hex(16)
-                await problem_response(error, request_id)(scope, receive, send)
+                await problem_response(error, request_id, scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

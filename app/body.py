@@ -24,6 +24,7 @@ AUDIO = MEDIA["audio"].media_type
 BARE = (IMAGE, AUDIO)
 
 T = TypeVar("T")
+F = TypeVar("F", covariant=True)
 
 _SMALL_BYTES = 65_536  # what parses in less time than handing it to a thread takes
 _PIECE_BYTES = 1_000_000  # of a larger body, what is gathered before a thread parses it
@@ -64,7 +65,7 @@ async def read_body(
     query = request.url.query
     if query and kind not in BARE:
         raise InputError(_names(query), "given in the query. With this media type, fields belong in the body.")
-    parser: _Parser
+    parser: _Parser[RawFields]
     if kind == JSON:
         parser = _JsonParser(max_json_values)
     elif kind == FORM:
@@ -72,6 +73,26 @@ async def read_body(
     else:
         parser = FileParser(kind, query, spool_bytes)
 
+    return await _parsed(request, parser, check, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
+
+
+async def read_bytes(
+    request: Request, check: Callable[[bytes], T], *, max_bytes: int, timeout_seconds: float
+) -> T:
+    """Read a body that is none of the media types, whatever it calls itself, and check it; as `read_body` does.
+
+    Raises:
+        UnsupportedMediaError: it is compressed.
+        TooLargeError, SlowBodyError: as `read_body` does.
+        Exception: what `check` raises.
+    """
+    _check_encoding(request.headers.get("content-encoding", ""))
+    return await _parsed(request, _Bytes(), check, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
+
+
+async def _parsed(
+    request: Request, parser: "_Parser[F]", check: Callable[[F], T], *, max_bytes: int, timeout_seconds: float
+) -> T:
     def end() -> T:
         parser.write(rest)
         return check(parser.fields())
@@ -85,10 +106,21 @@ async def read_body(
     return end() if len(rest) <= _SMALL_BYTES else await asyncio.to_thread(end)
 
 
-class _Parser(Protocol):
+class _Parser(Protocol[F]):
     def write(self, data: bytes) -> None: ...
 
-    def fields(self) -> RawFields: ...
+    def fields(self) -> F: ...
+
+
+class _Bytes:
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._body += data
+
+    def fields(self) -> bytes:
+        return bytes(self._body)
 
 
 def _names(query: str) -> str:
@@ -102,12 +134,16 @@ def _kind(content_type: str, encoding: str, accepts: tuple[str, ...]) -> str:
     if kind not in accepts:
         shown = repr(media_type[:60]) if media_type else "missing"
         raise UnsupportedMediaError("Content-Type", f"{shown}. Send {' or '.join(accepts)}.")
-    if encoding.strip().lower() not in ("", "identity"):
-        raise UnsupportedMediaError("Content-Encoding", f"{encoding[:60]!r}. Send the body uncompressed.")
+    _check_encoding(encoding)
     return kind
 
 
-async def _feed(parser: _Parser, request: Request, max_bytes: int) -> bytes:
+def _check_encoding(encoding: str) -> None:
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaError("Content-Encoding", f"{encoding[:60]!r}. Send the body uncompressed.")
+
+
+async def _feed(parser: _Parser[F], request: Request, max_bytes: int) -> bytes:
     """Feed a body to its parser, but for the last piece, which is returned.
 
     One that is too large is refused as soon as that is known; `intake` drops the rest.

@@ -1,8 +1,8 @@
 """What a route knows of the request that it answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from time import perf_counter
 from typing import Annotated, TypeVar
@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from app.admission import call_of
-from app.body import BARE, FORM, JSON, read_body
+from app.body import BARE, FORM, JSON, read_body, read_bytes
 from app.call import Call
 from app.fields import RawFields
 from app.galleries import Bound
@@ -43,21 +43,37 @@ class Context:
         Raises:
             TimeoutError: the request's time is over.
         """
-        start = perf_counter()
-        settings, remaining_seconds = self.settings, self.call.remaining_seconds()
+        settings = self.settings
+        with self._reading() as remaining_seconds:
+            return await read_body(
+                self.request,
+                lambda fields: check(fields, settings),
+                accepts=accepts,
+                max_bytes=settings.max_body_bytes,
+                spool_bytes=settings.spool_bytes,
+                max_json_values=settings.max_json_values,
+                timeout_seconds=remaining_seconds,
+            )
+
+    async def raw_payload(self, check: Callable[[bytes, Settings], T]) -> T:
+        """`payload` of a body of whatever media type, which `check` takes as it came."""
+        settings = self.settings
+        with self._reading() as remaining_seconds:
+            return await read_bytes(
+                self.request,
+                lambda body: check(body, settings),
+                max_bytes=settings.max_body_bytes,
+                timeout_seconds=remaining_seconds,
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[float]:
+        """Note the time that reading takes; yields how long it may."""
+        start, remaining_seconds = perf_counter(), self.call.remaining_seconds()
         if remaining_seconds <= 0:
             raise TimeoutError
-        payload = await read_body(
-            self.request,
-            lambda fields: check(fields, settings),
-            accepts=accepts,
-            max_bytes=settings.max_body_bytes,
-            spool_bytes=settings.spool_bytes,
-            max_json_values=settings.max_json_values,
-            timeout_seconds=remaining_seconds,
-        )
+        yield remaining_seconds
         self._trace.timings.record("read", perf_counter() - start)
-        return payload
 
     async def optional_payload(
         self, check: Callable[[RawFields, Settings], T], accepts: tuple[str, ...] = (JSON,)

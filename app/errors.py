@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.dialects import error_member
 from app.refusals import ClosedError, ConflictError, NotFoundError, QueueFullError, StuckError
 from app.upload import NoRoomError
 from models.errors import EngineMemoryError, InputError, TooLargeError, UnsupportedMediaError
@@ -112,9 +113,10 @@ def _detail(error: Exception) -> str:
     return str(error)
 
 
-def problem_response(error: Exception, request_id: str) -> Response:
-    """The answer to a request that failed with `error`."""
+def problem_response(error: Exception, request_id: str, scope: Mapping[str, Any]) -> Response:
+    """The answer to the request of `scope`, which failed with `error`."""
     problem = problem_of(error, request_id)
+    problem |= error_member(path_of(scope), problem, error)
     headers: dict[str, str] = dict((error.headers or {}) if isinstance(error, HTTPException) else {})
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = 'Bearer realm="intermodal"'
@@ -130,6 +132,12 @@ def log_failure(error: Exception, scope: Mapping[str, Any], request_id: str) -> 
     _LOG.error("request %s failed", request_id, exc_info=error, extra={"fields": fields})
 
 
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path within this service, wherever a proxy serves it."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def logged_path(scope: Mapping[str, Any]) -> str:
     """The path as it was sent, percent-encoded, cut to 200 characters. Not the query, which may hold a text."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
@@ -140,7 +148,7 @@ def add_error_handlers(app: FastAPI) -> None:
     """Answer every foreseen exception as a problem. `telemetry` answers the others, around all of the app."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return problem_response(error, request.state.request_id)
+        return problem_response(error, request.state.request_id, request.scope)
 
     kinds: list[type[Exception]] = [HTTPException, *(kind for kind, _ in _STATUSES)]
     for kind in kinds:

@@ -19,11 +19,24 @@ from app.intake import IntakeMiddleware
 from app.loading import load_service
 from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
-from app.routes import classify, embed, galleries, health, items, live, metrics, models, predict, transcribe
+from app.routes import (
+    classify,
+    embed,
+    galleries,
+    health,
+    inference,
+    items,
+    live,
+    metrics,
+    models,
+    predict,
+    transcribe,
+)
 from app.service import Service
 from app.settings import Settings, split
 from app.settings_reading import load_settings
 from app.telemetry import TelemetryMiddleware
+from app.tensor_request import HEADER as TENSOR_HEADER
 
 
 def create_app(settings: Settings | None = None, *, load: Callable[[Settings], Service] = load_service) -> FastAPI:
@@ -56,7 +69,9 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
         responses=PROBLEM_RESPONSES,
     )
     app.state.metrics = Metrics()
-    for module in (predict, embed, classify, transcribe, live, galleries, items, models, health, metrics):
+    for module in (
+        predict, embed, classify, transcribe, live, galleries, items, models, health, metrics, inference
+    ):  # fmt: skip
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
@@ -78,8 +93,15 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=split(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", TIMEOUT_HEADER],
-            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "X-API-Key",
+                "X-Request-ID",
+                TIMEOUT_HEADER,
+                TENSOR_HEADER,
+            ],
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID", TENSOR_HEADER],
         )
     app.add_middleware(TelemetryMiddleware, metrics=app.state.metrics, root_path=settings.root_path)
     app.add_middleware(

@@ -280,7 +280,7 @@ METRICS_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}},
 }
 
-_PROBLEMS = {
+PROBLEMS = {
     400: "Malformed: not what the content type says",
     401: "No API key, or not a known one",
     404: "No such model, gallery or item",
@@ -297,5 +297,5 @@ _PROBLEMS = {
 }
 PROBLEM_RESPONSES: dict[int | str, Schema] = {
     status: {"description": text, "content": {PROBLEM_MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, text in _PROBLEMS.items()
+    for status, text in PROBLEMS.items()
 }

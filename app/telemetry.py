@@ -20,7 +20,7 @@ from app.refusals import ClosedError
 
 STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "search")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
-_PROBES = ("/health/", "/metrics")
+_PROBES = ("/health/", "/v2/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _LOG = logging.getLogger(__name__)
 _random = random.Random()  # noqa: S311 - an id is no secret; seeded by the system, and asks it for no more
@@ -108,12 +108,12 @@ class TelemetryMiddleware:
         except asyncio.CancelledError:  # the server's time to stop is over
             if trace.status is not None:
                 raise
-            await problem_response(ClosedError(), trace.request_id)(scope, receive, send_with_headers)
+            await problem_response(ClosedError(), trace.request_id, scope)(scope, receive, send_with_headers)
         except Exception as error:  # the last resort
             log_failure(error, scope, trace.request_id)
             if trace.status is not None:
                 raise  # the server cuts the connection, or a half answer would look whole
-            await problem_response(error, trace.request_id)(scope, receive, send_with_headers)
+            await problem_response(error, trace.request_id, scope)(scope, receive, send_with_headers)
 
     def _finish(self, scope: Scope, trace: Trace) -> None:
         seconds = perf_counter() - trace.started

@@ -44,7 +44,7 @@ async def transcribe_stream(websocket: WebSocket) -> None:
     except Exception as error:
         if status_of(error) == 500:
             log_failure(error, {"method": "GET", **websocket.scope}, request_id)
-        await websocket.send_denial_response(problem_response(error, request_id))
+        await websocket.send_denial_response(problem_response(error, request_id, websocket.scope))
         return
     try:
         await websocket.accept()

@@ -16,6 +16,11 @@ async def _version(version: Annotated[str, Path(description="A version of the mo
 def of_every_version(routes: APIRouter, router: APIRouter) -> APIRouter:
     """`router` with the routes in all three places."""
     router.include_router(routes)
+    return of_named_versions(routes, router)
+
+
+def of_named_versions(routes: APIRouter, router: APIRouter) -> APIRouter:
+    """`router` with the routes in the two places that name a model."""
     router.include_router(routes, prefix="/models/{name}", dependencies=[Depends(_named)])
     router.include_router(
         routes, prefix="/models/{name}/versions/{version}", dependencies=[Depends(_named), Depends(_version)]
