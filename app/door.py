@@ -24,13 +24,14 @@ class Door:
         self.on_refusal: Callable[[], object] = lambda: None
         """Called for each item that is not let in."""
 
-    def check(self, call: Call, forward: Batcher[Any, Any], *light: Batcher[Any, Any]) -> None:
+    def check(self, call: Call, forward: Batcher[Any, Any], *light: Batcher[Any, Any], num_items: int = 1) -> None:
         """Refuse an item before it is read, let alone decoded.
 
         Args:
             call: whose item.
             forward: the queue that takes most of the time.
             light: the others.
+            num_items: what comes, where that is more than one: the turn of the last one counts.
 
         Raises:
             QueueFullError: too many wait, or its turn would come too late.
@@ -41,8 +42,8 @@ class Door:
         running = forward.num_running()
         waiting = max(0, self._inside.total() - running)
         # Flows take turns, so of a larger one only as many go before this item as its own flow has inside.
-        own = self._inside[call.flow] + 1
-        ahead = max(0, sum(min(number, own) for number in self._inside.values()) - running)
+        own = self._inside[call.flow] + num_items
+        ahead = max(0, sum(min(number, own) for number in self._inside.values()) + num_items - 1 - running)
         wait_seconds = max(
             forward.turn_seconds(ahead), *(queue.turn_seconds(min(ahead, queue.num_waiting())) for queue in light)
         )

@@ -68,6 +68,11 @@ _PREDICT: dict[str, Schema] = {
         "description": "How often the prediction set of each head shall hold the right label, e.g. 0.9. "
         "Without it there are no sets.",
     },
+    "explain": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether to say what the answer rests on: modalities, parts of the image, words.",
+    },
     "retrieve": {"type": "boolean", "default": True, "description": "Whether matches are wanted."},
     **_RETRIEVAL,
     "gallery": {"type": "string", "description": "The gallery searched: one of the model's; its own without it."},

@@ -10,14 +10,16 @@ import numpy as np
 from app.served import Model
 from app.stages import Found, Ready
 from models.errors import ConfigError, InputError
+from models.explainer import Explainer
+from models.occlusion import Detail
 from models.predictor import Predictor
 from models.transcriber import Utterances
 from models.transcript import Decoding
 
 
-def kind_of(work: Ready) -> tuple[Model, str, Decoding]:
+def kind_of(work: Ready) -> tuple[Model, str, Decoding, Detail]:
     """What items of one pass have in common."""
-    return work.raw.model, work.raw.want, work.raw.decoding
+    return work.raw.model, work.raw.want, work.raw.decoding, work.raw.detail
 
 
 def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
@@ -51,8 +53,27 @@ def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
     return [Found(work, seconds, transcript=one) for work, one in zip(works, transcripts, strict=True)]
 
 
+def _originals(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    start = perf_counter()
+    subjects = [work.subject for work in works if work.subject is not None]
+    originals = Explainer(predictor, works[0].raw.detail).originals(subjects)
+    seconds = {"encode": perf_counter() - start}
+    return [
+        Found(work, seconds, original.prediction, original=original)
+        for work, original in zip(works, originals, strict=True)
+    ]
+
+
+def _falls(predictor: Predictor, works: list[Ready]) -> list[Found]:
+    varied = [work.varied for work in works if work.varied is not None]
+    falls = Explainer(predictor, works[0].raw.detail).fall(varied)
+    return [Found(work, {}, fall=fall) for work, fall in zip(works, falls, strict=True)]
+
+
 FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
     "prediction": _predictions,
     "vectors": _vectors,
     "transcript": _transcripts,
+    "original": _originals,
+    "fall": _falls,
 }

@@ -25,7 +25,10 @@ from app.stages import Found, Matched, Raw, Ready, SearchBy
 from models.config import MODALITIES
 from models.cores import usable_cores
 from models.errors import InputError
+from models.explainer import Explainer, Original, Variation
+from models.occlusion import Detail
 from models.sample import Sample
+from models.shapley import Doubles
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
@@ -49,6 +52,8 @@ class Pipeline:
         self.door = Door(settings.max_queue_items)
         self.room_for_batches = asyncio.Semaphore(max(1, settings.max_queue_items // 2))
         """Held by each item of a batch: however many batches there are, half the places are left for others."""
+        self.room_for_explanations = asyncio.Semaphore(max(1, settings.max_queue_items // 4))
+        """Held by each variation of an explanation, so that they leave places for others too."""
         # More than the door lets in: what nobody waits for any more is dropped when a queue is as long as this.
         max_queue_items = 2 * settings.max_queue_items + num_workers * settings.max_batch_items
         # Decoding and searching take a thirtieth of the network's time: half the cores can feed all of them.
@@ -103,10 +108,10 @@ class Pipeline:
         """Whether so many threads hang that only a new process helps."""
         return sum(queue.num_stuck() for queue in self.queues.values()) >= _MAX_STUCK
 
-    def admit(self, call: Call) -> None:
-        """Refuse an item that would find no place, or no time. See `Door.check`; not asked again once let in."""
+    def admit(self, call: Call, num_items: int = 1) -> None:
+        """Refuse items that would find no place, or no time. See `Door.check`; not asked again once let in."""
         if not call.admitted:
-            self.door.check(call, self._forward, self._decoder, self._searcher)
+            self.door.check(call, self._forward, self._decoder, self._searcher, num_items=num_items)
 
     async def run(self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call) -> Answer:
         """Take one item from its inputs to its answer.
@@ -136,6 +141,30 @@ class Pipeline:
         found, _ = await self._through(Raw(model, inputs, "transcript", decoding=decoding), call)
         # Where nothing is heard, nothing was said.
         return found.transcript or Transcript(), found.ready.audio_seconds
+
+    async def examine(
+        self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call, detail: Detail
+    ) -> tuple[Original, Sequence[Match]]:
+        """What an explanation begins with, and the matches. Raises as `run` does; asks for no admission."""
+        found, matches = await self._through(Raw(model, inputs, "original", search, detail=detail), call)
+        if found.original is None:
+            raise ValueError("an explanation needs an original")
+        return found.original, matches
+
+    async def vary(self, model: Model, original: Original, variation: Variation, call: Call) -> Doubles:
+        """By what contributions fall where something is left out. See `examine`."""
+        ready = Ready(
+            Raw(model, Sample(), "fall"),
+            () if variation.example is None else (variation.example,),
+            0.0,
+            varied=(original, variation),
+        )
+        async with asyncio.timeout(call.timeout_seconds()), self.room_for_explanations:
+            with self.door.entered(call):
+                found, _ = await self._forward.submit(ready, flow=call.flow, deadline=call.deadline)
+        if found.fall is None:
+            raise ValueError("a variation gives a fall")
+        return found.fall
 
     async def search(self, query: _Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
@@ -203,6 +232,9 @@ class Pipeline:
         predictor = raw.model.predictor
         audio = predictor.config.preprocessing.audio
         heard = 0.0 if sample.audio is None or audio is None else len(sample.audio) / audio.rate_hz
+        if raw.want == "original":
+            subject = Explainer(predictor, raw.detail).prepare(sample)
+            return [Ready(raw, (subject.example,), perf_counter() - start, heard, subject=subject)]
         if raw.want != "transcript":
             return [Ready(raw, (predictor.prepare(sample),), perf_counter() - start, heard)]
         if predictor.transcriber is None:
@@ -215,7 +247,7 @@ class Pipeline:
         results: dict[int, Found] = {}
         for kind in dict.fromkeys(kind_of(work) for work in works):
             rows = [row for row, work in enumerate(works) if kind_of(work) == kind]
-            model, want, _ = kind
+            model, want = kind[:2]
             try:
                 found = FORWARDS[want](model.predictor, [works[row] for row in rows])
             except InputError:  # the request's fault, and not the engine's

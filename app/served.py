@@ -17,6 +17,7 @@ from app.refusals import NotFoundError
 from app.upload import Upload
 from models.decode import decode_image
 from models.decode_audio import decode_audio
+from models.explainer import Explanation
 from models.predictor import Prediction, Predictor
 from models.sample import Sample
 from retrieval.gallery import DEFAULT_TARGET, Gallery, Match
@@ -139,8 +140,9 @@ def _hum(rate_hz: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a model found. `matches` is empty where none were wanted."""
+    """What a model found. `matches` is empty, and `explanation` None, where none were wanted."""
 
     model: Model
     prediction: Prediction
     matches: Sequence[Match]
+    explanation: Explanation | None = None

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.call import Call
 from app.checkpoints import Checkpoints, Source
+from app.explaining import explain
 from app.galleries import Bound, Galleries
 from app.lifecycle import Lifecycle
 from app.live import Streams
@@ -139,7 +140,7 @@ class Service:
             TimeoutError: past the deadline.
         """
         gallery = self.galleries.of(model, request.gallery)
-        return await self._answer(model, request.inputs, gallery, request.search, call, request.coverage)
+        return await self._answer(model, request.inputs, gallery, request.search, call, request)
 
     async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
@@ -196,7 +197,7 @@ class Service:
         gallery: Gallery | None,
         query: Query | None,
         call: Call,
-        coverage: float | None = None,
+        wanted: PredictRequest | None = None,
     ) -> Answer:
         check_known(model, inputs)
         search: SearchBy | None = None
@@ -205,9 +206,11 @@ class Service:
             search = partial(_search, gallery, query)
         elif query is not None and query.target not in model.embedding.targets:
             raise _no_target(query.target, model.embedding.targets)
-        if coverage is not None:
+        if wanted is not None and wanted.coverage is not None:
             model.predictor.check_coverage(inputs.modalities)
         await self._fetch(inputs, call)
+        if wanted is not None and wanted.explain:
+            return await explain(self.pipeline, model, inputs, search, call, self.settings.detail)
         return await self.pipeline.run(model, inputs, search, call)
 
     async def _fetch(self, inputs: Inputs, call: Call) -> None:

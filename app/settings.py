@@ -17,6 +17,7 @@ from app.settings_file import DEFAULT_FILE
 from models.cores import usable_cores
 from models.decode_audio import AudioLimits
 from models.image_guards import ImageLimits
+from models.occlusion import Detail
 
 PREFIX = "INTERMODAL_"
 PROGRAM = "python -m app"
@@ -141,6 +142,15 @@ class Settings(BaseSettings):
     )
     max_items_per_batch: int = Field(1000, ge=1, description="Most items in one /predict/batch.")
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
+    explain_cells: int = Field(
+        7,
+        ge=0,
+        le=16,
+        description="Rows and columns of an explanation's heat map; 0 is none.",
+    )
+    max_explain_words: int = Field(
+        32, ge=0, le=512, description="Words that an explanation leaves out in turn; of more, several at once."
+    )
     url_hosts: str = Field(
         "",
         description="Hosts that files may be fetched from by URL, e.g. img.shop.example,*.cdn.example; * is any "
@@ -227,6 +237,11 @@ class Settings(BaseSettings):
                 max_rate_hz=self.max_audio_rate_hz,
             ),
         )
+
+    @property
+    def detail(self) -> Detail:
+        """How finely is explained."""
+        return Detail(self.explain_cells, self.max_explain_words)
 
     def max_file_bytes(self, modality: str) -> int:
         """Largest file of a modality that comes in files: image or audio."""

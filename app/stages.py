@@ -7,8 +7,11 @@ from typing import Literal
 from app.payload import Inputs
 from app.served import Model
 from models.batch import Example
+from models.explainer import Original, Subject, Variation
+from models.occlusion import DETAIL, Detail
 from models.predictor import Prediction
 from models.sample import Sample
+from models.shapley import Doubles
 from models.transcript import GREEDY, Decoding, Transcript
 from retrieval.gallery import Floats, Match
 
@@ -21,15 +24,17 @@ class Raw:
     """What comes in.
 
     inputs: as they came, or decoded.
-    want: what the network is to give: a prediction, the vectors that a gallery keeps, or a transcript.
+    want: what the network is to give: a prediction, the vectors that a gallery keeps, a transcript; what an
+        explanation begins with, or what it costs to leave something out.
     search: what to do with a prediction's embedding; None where no matches are wanted.
     """
 
     model: Model
     inputs: Inputs | Sample
-    want: Literal["prediction", "vectors", "transcript"] = "prediction"
+    want: Literal["prediction", "vectors", "transcript", "original", "fall"] = "prediction"
     search: SearchBy | None = None
     decoding: Decoding = GREEDY
+    detail: Detail = DETAIL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +43,7 @@ class Ready:
 
     examples: one; of what is to be transcribed, one for each utterance, and starts: where these begin.
     audio_seconds: of its recording; 0 where there is none.
+    subject: what is to be explained. varied: of what, and what is left out.
     """
 
     raw: Raw
@@ -45,6 +51,8 @@ class Ready:
     seconds: float
     audio_seconds: float = 0.0
     starts: tuple[float, ...] = ()
+    subject: Subject | None = None
+    varied: tuple[Original, Variation] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +60,7 @@ class Found:
     """What the network gave: a prediction, or the item's own vectors by target, or a transcript.
 
     seconds: of the pass, by its stages.
+    original: of an explanation. fall: by what contributions fall, of what was left out.
     """
 
     ready: Ready
@@ -59,6 +68,8 @@ class Found:
     prediction: Prediction | None = None
     vectors: Mapping[str, Floats] = field(default_factory=dict)
     transcript: Transcript | None = None
+    original: Original | None = None
+    fall: Doubles | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

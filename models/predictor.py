@@ -95,16 +95,20 @@ class Predictor:
         batch = self.preprocessors.collate(examples)
         encoded = self.engine.encode(batch)
         between = perf_counter()
-        output = self.engine.fuse(encoded, batch.present_BM)
+        predictions = self.read(self.engine.fuse(encoded, batch.present_BM), batch.present_BM)
+        return predictions, ForwardTimes(between - start, perf_counter() - between)
+
+    def read(self, output: Output, present_BM: NDArray[np.bool_]) -> list[Prediction]:
+        """What a pass says of each row, by the calibration of the modalities that it was shown."""
         predictions = []
-        for row, present_M in enumerate(batch.present_BM):
-            used = tuple(name for name, there in zip(batch.modalities, present_M, strict=True) if there)
+        for row, present_M in enumerate(present_BM):
+            used = tuple(name for name, there in zip(self.modalities, present_M, strict=True) if there)
             scores = {
                 head: self._scores(head, subset_name(used), logits[row]) for head, logits in output.logits.items()
             }
             values = {head: self._value(head, subset_name(used), output, row) for head in output.values}
             predictions.append(Prediction(used, scores, output.embedding_BE[row], values))
-        return predictions, ForwardTimes(between - start, perf_counter() - between)
+        return predictions
 
     @property
     def single_label_heads(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from app.schemas.common import ModelRef, Problem, is_none, six_digits
+from app.schemas.explanation import HeadExplanation, explanation_json
 from app.schemas.galleries import MatchResponse, match_json
 from app.served import Answer
 from models.config import ClassificationHead, RegressionHead
@@ -49,6 +50,11 @@ class PredictResponse(BaseModel):
         exclude_if=is_none,
         description="Numbers by head; left out where the model has no head that gives one.",
     )
+    explanation: dict[str, HeadExplanation] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="By head, what its first label (or its number) rests on; left out where it was not asked for.",
+    )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
 
@@ -76,6 +82,8 @@ def answer_json(
         found["prediction_sets"] = predictor.prediction_sets(prediction, coverage)
     if prediction.values:
         found["values"] = {head: _value(value, targets[head]) for head, value in prediction.values.items()}
+    if answer.explanation is not None:
+        found["explanation"] = explanation_json(answer.explanation, predictor.config.network)
     found["matches"] = [match_json(match, name, root_path) for match in answer.matches]
     found["request_id"] = request_id
     return found

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from models.batch import Arrays, Batch, Example
 from models.config import MODALITIES, Preprocessing
 from models.errors import InputError
+from models.occlusion import Word
 from models.preprocess.audio import AudioPreprocessor
 from models.preprocess.image import ImagePreprocessor
 from models.preprocess.text import TextPreprocessor
@@ -43,6 +44,7 @@ class Preprocessors:
         if config.audio is not None:
             table["audio"] = AudioPreprocessor(config.audio)
         self.config = config
+        self._image, self._text = table.get("image"), table.get("text")
         self._table: Mapping[str, Preprocessor] = {name: table[name] for name in MODALITIES if name in table}
 
     @property
@@ -62,6 +64,14 @@ class Preprocessors:
             known = " or ".join(self.modalities)
             raise InputError(known, f"no input that this model knows. Send at least one of: {known}.")
         return Example(present)
+
+    def words(self, text: str) -> list[Word]:
+        """See `TextPreprocessor.words`; none where the network knows no text."""
+        return self._text.words(text) if isinstance(self._text, TextPreprocessor) else []
+
+    def box(self, height: int, width: int) -> tuple[float, float, float, float] | None:
+        """See `ImagePreprocessor.box`; None where the network knows no images."""
+        return self._image.box(height, width) if isinstance(self._image, ImagePreprocessor) else None
 
     def cost(self, example: Example) -> dict[str, int]:
         """By modality that is present, what its encoder's work grows with: an image's pixels, a text's tokens."""

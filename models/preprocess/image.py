@@ -40,6 +40,14 @@ class ImagePreprocessor:
             image = ImageOps.fit(image, side, Image.Resampling.BICUBIC)
         return {"pixels": np.asarray(image, dtype=np.uint8)}
 
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """What the square shows: left, top, right, bottom in shares of the image's sides; beyond them, padding."""
+        if self.config.resize == "squash":
+            return 0.0, 0.0, 1.0, 1.0
+        side = max(height, width) if self.config.resize == "pad" else min(height, width)
+        across, down = side / width, side / height
+        return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+
     def collate(self, items: Sequence[Arrays]) -> Arrays:
         """`pixels`: (n, side_px, side_px, 3) uint8."""
         return {"pixels": np.stack([item["pixels"] for item in items])}

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from models.batch import Arrays
 from models.config import TextPreprocessing
+from models.occlusion import Word
 from models.sample import Sample
 
 PAD = "[PAD]"
@@ -33,11 +34,31 @@ class TextPreprocessor:
         """
         if sample.text is None:
             return None
-        # A lone surrogate cannot be encoded as UTF-8 and would be a TypeError in the tokenizer.
-        text = sample.text.encode("utf-8", "replace").decode("utf-8")
-        # No subword is longer than 100 characters here, so what follows can never reach the network.
-        ids = self._tokenizer.encode(text[: 100 * self.config.max_tokens]).ids or [self._unknown_id]
+        ids = self._encode(sample.text).ids or [self._unknown_id]
         return {"ids": np.array(ids, dtype=np.int64)}
+
+    def words(self, text: str) -> list[Word]:
+        """The words as the tokenizer parts them, a punctuation mark being one, as far as the network sees them."""
+        encoding = self._encode(text)
+        found: dict[int, list[int]] = {}
+        for place, number in enumerate(encoding.word_ids):
+            if number is not None:  # a special token's is None
+                found.setdefault(number, []).append(place)
+        words = []
+        for places in found.values():
+            begin, end = encoding.offsets[places[0]][0], encoding.offsets[places[-1]][1]
+            part = text[begin:end]
+            start = begin + len(part) - len(part.lstrip())
+            end = start + len(part.strip())
+            if start < end:
+                words.append(Word(start, end, tuple(places)))
+        return words
+
+    def _encode(self, text: str) -> Encoding:
+        # A lone surrogate cannot be encoded as UTF-8 and would be a TypeError in the tokenizer.
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        # No subword is longer than 100 characters here, so what follows can never reach the network.
+        return self._tokenizer.encode(text[: 100 * self.config.max_tokens])
 
     def collate(self, items: Sequence[Arrays]) -> Arrays:
         """`ids`: (n, T) int64, padded with 0 on the right; `lengths`: (n,) int64, without the padding."""

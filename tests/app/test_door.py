@@ -91,3 +91,12 @@ def test_who_was_running_for_clients_that_left_makes_no_room() -> None:
     with door.entered(call()), pytest.raises(QueueFullError):
         check(door, call(), Queue(running=0))
     check(door, call(), Queue(running=8))  # nobody inside: not fewer than none
+
+
+def test_of_several_items_the_turn_of_the_last_one_counts() -> None:
+    door, own = Door(100), call(10.0)
+    forward: Any = Queue()
+    door.check(own, forward, Queue(), num_items=5)  # type: ignore[arg-type]
+    with pytest.raises(QueueFullError) as refused:
+        door.check(own, forward, Queue(), num_items=9)  # type: ignore[arg-type]
+    assert refused.value.retry_after_seconds == 8  # those before the last

@@ -150,3 +150,40 @@ def test_names_of_modalities_come_in_batch_order(both: Preprocessors) -> None:
     assert both.modalities == ("image", "text")
     assert Sample(text="x", image=picture(0)).modalities == ("image", "text")
     assert Example({"text": {}}).modalities == ("text",)
+
+
+@pytest.mark.parametrize(
+    ("resize", "box"),
+    # Of an image twice as wide as high: all of it; as much again above and below it; its middle half.
+    [("squash", (0, 0, 1, 1)), ("pad", (0, -0.5, 1, 1.5)), ("crop", (0.25, 0, 0.75, 1))],
+)
+def test_the_box_says_what_of_an_image_is_seen(resize: str, box: tuple[float, ...]) -> None:
+    assert ImagePreprocessor(ImagePreprocessing(side_px=SIDE, resize=resize)).box(20, 40) == box
+
+
+def words(text: str, max_tokens: int = 32) -> list[str]:
+    preprocessor = TextPreprocessor(TextPreprocessing(max_tokens=max_tokens), tiny_tokenizer())
+    return [text[word.start : word.end] for word in preprocessor.words(text)]
+
+
+def test_words_are_where_the_text_has_them_and_cover_every_token() -> None:
+    assert words(" A  red, CIRCLE") == ["A", "red", ",", "CIRCLE"]
+    assert words("\u0001") == []
+    preprocessor = TextPreprocessor(TextPreprocessing(max_tokens=32), tiny_tokenizer())
+    text = "one large, unheard-of star"
+    arrays = preprocessor.prepare(Sample(text=text))
+    assert arrays is not None
+    places = [place for word in preprocessor.words(text) for place in word.places]
+    assert places == list(range(len(arrays["ids"])))
+
+
+def test_words_behind_the_token_limit_are_not_seen() -> None:
+    assert words("red blue red blue", max_tokens=1) == ["red"]
+
+
+@given(st.text(max_size=60))
+def test_words_of_any_text_stand_in_order_and_hold_something(text: str) -> None:
+    preprocessor = TextPreprocessor(TextPreprocessing(max_tokens=8), tiny_tokenizer())
+    found = preprocessor.words(text)
+    assert all(0 <= word.start < word.end <= len(text) for word in found)
+    assert [word.start for word in found] == sorted(word.start for word in found)

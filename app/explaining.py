@@ -1,0 +1,58 @@
+"""A prediction with its explanation: the item goes through the pipe whole, and then once for each thing left out.
+
+Each variation waits for its turn as an item of its own, so an explanation takes no more of the network at once
+than any other request, however long it is."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from time import perf_counter
+from typing import TypeVar
+
+from app.call import Call
+from app.payload import Inputs
+from app.pipeline import Pipeline
+from app.served import Answer, Model
+from app.stages import SearchBy
+from models.explainer import Explainer
+from models.occlusion import Detail, Grid
+
+T = TypeVar("T")
+
+
+async def explain(
+    pipeline: Pipeline, model: Model, inputs: Inputs, search: SearchBy | None, call: Call, detail: Detail
+) -> Answer:
+    """Take one item to its answer, with the explanation. Raises as `Pipeline.run` does."""
+    pipeline.admit(call, num_items=1 + num_variations(model, inputs, detail))
+    original, matches = await pipeline.examine(model, inputs, search, call, detail)
+    start = perf_counter()
+    explainer = Explainer(model.predictor, detail)
+    falls = await _all(
+        [pipeline.vary(model, original, variation, call) for variation in explainer.variations(original)]
+    )
+    explanation = explainer.explanation(original, falls)
+    call.record("explain", perf_counter() - start)
+    answer = Answer(model, original.prediction, matches, explanation)
+    pipeline.on_answer(answer)
+    return answer
+
+
+def num_variations(model: Model, inputs: Inputs, detail: Detail) -> int:
+    """How many passes the explanation will take, as far as can be told before anything is decoded."""
+    windows = len(Grid(detail.cells).windows) if inputs.image is not None and detail.cells else 0
+    words = 0 if inputs.text is None else min(detail.words, len(inputs.text.split()))
+    known = model.modalities
+    return windows * ("image" in known) + words * ("text" in known)
+
+
+async def _all(work: Sequence[Coroutine[object, object, T]]) -> list[T]:
+    """The results in order; where one fails the others are given up, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except* Exception as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+    return [task.result() for task in tasks]
