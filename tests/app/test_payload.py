@@ -31,7 +31,7 @@ def predict_json(value: object) -> object:
         ({"text": "", "image": None}, "image or text or audio", "at least one"),
         ({"text": 5}, "text", "must be a string, not a number"),
         ({"txet": "red"}, "txet", "Did you mean 'text'?"),
-        ({"text": "red", "explain": True}, "explain", "unknown field"),
+        ({"text": "red", "guess": True}, "guess", "unknown field"),
         ({"sensors": "AAAA"}, "sensors", "unknown field"),
         ({"audio": "not base64!"}, "audio", "not base64"),
         ({"audio": "data:audio/wav;base64,"}, "audio", "empty. Send a recording"),
