@@ -5,13 +5,14 @@ VENV ?= .venv
 OUT ?= runs/checkpoints
 # PORT is left to the settings (INTERMODAL_PORT, 8000) unless it is given: make serve PORT=9000
 PORT ?=
+PIP_AUDIT ?= $(VENV)/bin/pip-audit
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --prefer-binary -c constraints.txt
 INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test train-quick bench docs clean
+.PHONY: help serve test train-quick bench docs audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,9 @@ bench: $(VENV)/.installed-all ## Run the comparisons of benchmarks/
 
 docs: $(VENV)/.installed-serve ## Write README's API and settings tables anew
 	$(BIN)/python -m docs.generate
+
+audit: ## Look for known vulnerabilities of pinned packages (needs pip-audit, and the internet)
+	$(PIP_AUDIT) --requirement constraints.txt --no-deps --disable-pip
 
 clean: ## Remove the venv and the caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
