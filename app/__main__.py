@@ -1,7 +1,7 @@
 """`python -m app [serve] [--flags]`: serve trained models over HTTP.
 
 `doctor`: check this machine, and measure the best settings. `gallery`: read galleries in, write them out, check
-and copy them. `hash-key`: what to set for an API key."""
+and copy them. `score`: predictions for the rows of a manifest. `hash-key`: what to set for an API key."""
 
 import getpass
 import logging
@@ -39,6 +39,10 @@ def main(arguments: Sequence[str]) -> int:
             from app.bulk.command import main as keep
 
             return keep(arguments[1:], _say)
+        if arguments[:1] == ["score"]:
+            from app.bulk.score_command import main as score
+
+            return score(arguments[1:], _say)
         settings = load_settings(arguments[1:] if arguments[:1] == ["serve"] else arguments)
         configure_logs(settings.log_level, settings.log_format)
         for warning in unknown_variables(os.environ):

@@ -113,6 +113,19 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
         ManifestError: listing every fault with its file and row: no such column, missing file, equal ids,
             unknown split, a target that is no finite number, a row with no modality.
     """
+    return _records(path, _rows(path, columns), columns)
+
+
+def read_records(path: Path, columns: Columns) -> list[Record]:
+    """Read all rows of `path`, in order, as they stand: files may be missing, and a row may have no modality.
+
+    Raises:
+        ManifestError: no such column, or rows that cannot be read.
+    """
+    return [_record(path.parent, number, row, columns) for number, row in _rows(path, columns)]
+
+
+def _rows(path: Path, columns: Columns) -> list[tuple[int, Row]]:
     rows = read_rows(path)
     known = set().union(*(row.keys() for _, row in rows))
     single = [
@@ -125,7 +138,7 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
     if absent:
         there = ", ".join(sorted(map(str, known)))
         raise ManifestError([f"{path}: no column {name!r}. There are: {there}." for name in absent])
-    return _records(path, rows, columns)
+    return rows
 
 
 def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[Record]:

@@ -4,29 +4,23 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from app.bulk.exporting import ITEMS, export_gallery
 from app.bulk.importing import Imported, import_records
+from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.parts import batched
 from app.checkpoints import Checkpoints
 from app.loading import choose_models
 from app.served import Model
 from app.settings import PROGRAM, Settings
-from app.settings_reading import load_settings
 from app.stores import KeptStore, database_store, open_store
 from models.errors import ConfigError
-from models.manifest import Columns, read_manifest
+from models.manifest import read_manifest
 from retrieval.gallery import WritableGallery
 from retrieval.sqlite.store import SqliteStore
 
-Say = Callable[[str], None]
-
-_LINE_SECONDS = 2.0
 _COPY_ITEMS = 200
-_SETTING = "setting."
-_COLUMNS = ("id", "image", "audio", "text", "labels", "multi_labels", "targets", "metadata")
 
 
 def main(arguments: Sequence[str], say: Say) -> int:
@@ -38,9 +32,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
         ManifestError: rows at fault; nothing was written.
     """
     options = _parser().parse_args(arguments)
-    given = {name: getattr(options, _SETTING + name) for name in Settings.model_fields}
-    flags = {name: value for name, value in given.items() if value is not None}
-    settings = load_settings([f"--{_kebab(name)}={value}" for name, value in flags.items()])
+    settings = read_settings(options)
     store = open_store(settings)
     try:
         action: Callable[..., int] = {
@@ -61,11 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "Settings are flags here too: --data, --checkpoints.",
         allow_abbrev=False,
     )
-    # Known here by name, or the value of one would be taken for a gallery.
-    common = argparse.ArgumentParser(add_help=False)
-    for name in Settings.model_fields:
-        common.add_argument(f"--{_kebab(name)}", dest=_SETTING + name, help=argparse.SUPPRESS)
-    more: dict[str, Any] = {"parents": [common], "allow_abbrev": False}
+    more: dict[str, Any] = {"parents": [settings_parser()], "allow_abbrev": False}
     actions = parser.add_subparsers(dest="action", required=True)
     reading = actions.add_parser(
         "import",
@@ -76,8 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("manifest", type=Path, help="CSV, JSONL or Parquet, or a folder of class folders")
     reading.add_argument("--gallery", help="which; the model's own where it is left out")
     reading.add_argument("--model", help="whose vectors a new gallery has; the default model")
-    for name in _COLUMNS:
-        reading.add_argument(f"--{_kebab(name)}", help="columns, by commas")
+    add_columns(reading)
     writing = actions.add_parser("export", help="write items.jsonl, images and recordings", **more)
     writing.add_argument("gallery")
     writing.add_argument("folder", type=Path)
@@ -89,18 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int:
     name = options.gallery
     model = _load_model(settings, store, options.model or store.models().get(name or "") or None, say)
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
-    records = read_manifest(options.manifest, _columns(options, model))
+    records = read_manifest(options.manifest, columns_of(options, model.predictor))
     gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before the rows are sound
     limits = settings.decode_limits
-    line = _Line(len(records), say)
+    line = Line(len(records), say)
     done = import_records(
         records,
         options.manifest,
@@ -124,7 +107,7 @@ def _report(done: Imported, name: str, say: Say) -> int:
 def _export(options: Any, settings: Settings, store: KeptStore, say: Say) -> int:
     model = _load_model(settings, store, _known(store, options.gallery), say)
     gallery = model.galleries[options.gallery]
-    line = _Line(len(gallery), say)
+    line = Line(len(gallery), say)
     try:
         count = export_gallery(gallery, options.folder, line.show)
     except FileExistsError:
@@ -170,20 +153,6 @@ def _load_model(settings: Settings, store: KeptStore, name: str | None, say: Say
     return Checkpoints(settings, say, store).load(name, version)
 
 
-def _columns(options: Any, model: Model) -> Columns:
-    given = {name: getattr(options, name) for name in _COLUMNS if getattr(options, name) is not None}
-    if given:
-        single = ("id", "image", "audio")
-        return Columns.model_validate(
-            {name: value if name in single else value.split(",") for name, value in given.items()}
-        )
-    recipe = (model.predictor.config.provenance or {}).get("recipe", {})
-    known = recipe.get("data", {}).get("columns")
-    if known is None:
-        raise ConfigError("This model does not say which columns it was trained on. Name them: --image, --text, …")
-    return Columns.model_validate({**known, "group": [], "split": None})
-
-
 def _known(store: KeptStore, name: str) -> str:
     models = store.models()
     if name not in models:
@@ -193,17 +162,3 @@ def _known(store: KeptStore, name: str) -> str:
 
 def _writable(gallery: Any) -> WritableGallery:
     return gallery  # type: ignore[no-any-return]  # opened from a store, so it is one
-
-
-class _Line:
-    """Says every few seconds how far it is."""
-
-    def __init__(self, total: int, say: Say) -> None:
-        self._total, self._say = total, say
-        self._began = self._last = monotonic()
-
-    def show(self, count: int) -> None:
-        now = monotonic()
-        if now - self._last >= _LINE_SECONDS:
-            self._last = now
-            self._say(f"{count:,} of {self._total:,}, {count / (now - self._began):.0f} a second")

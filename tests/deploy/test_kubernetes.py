@@ -1,4 +1,4 @@
-"""What deploy/kubernetes/ promises, checked against Kubernetes' own schemas and the service's. No cluster is needed."""
+"""What deploy/kubernetes/ promises, held against Kubernetes' own schemas and the service. Asks no cluster."""
 
 import re
 from typing import Any
@@ -24,9 +24,8 @@ def test_every_object_is_valid_to_the_letter(overlay: str) -> None:
     for part in build(overlay):
         kubernetes_validate.validate(part, "1.37", strict=True)
         kinds.append(part["kind"])
-    assert sorted(kinds) == [
-        "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount",
-    ]  # fmt: skip
+    others = ["HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"]
+    assert sorted(kinds) == ["Deployment", *others]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -58,7 +57,9 @@ def test_a_pod_is_the_images_user_and_can_write_only_where_it_must(overlay: str)
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_probes_are_routes_of_the_service(overlay: str) -> None:
     routes = create_app(Settings()).openapi()["paths"]
-    probes = [container(overlay)[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    probes = [
+        container(overlay)[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")
+    ]
     assert probes == ["/health/startup", "/health/ready", "/health/live"]
     assert set(probes) <= set(routes)
 
@@ -88,7 +89,10 @@ def test_uploads_fit_into_their_volume_and_the_volume_into_the_memory(overlay: s
     assert room["medium"] == "Memory"
     assert _bytes(room["sizeLimit"]) > Settings().max_pending_bytes
     service_peak_bytes = 500_000_000  # two versions during a swap, measured: 246 MB
-    assert _bytes(container(overlay)["resources"]["limits"]["memory"]) > _bytes(room["sizeLimit"]) + service_peak_bytes
+    assert (
+        _bytes(container(overlay)["resources"]["limits"]["memory"])
+        > _bytes(room["sizeLimit"]) + service_peak_bytes
+    )
 
 
 def _bytes(quantity: str) -> int:
