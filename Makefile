@@ -40,7 +40,7 @@ audit: ## Look for known vulnerabilities of pinned packages (needs pip-audit, an
 	$(PIP_AUDIT) --requirement constraints.txt --no-deps --disable-pip
 
 clean: ## Remove the venv and the caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-ray build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # A stamp is touched last, so an install that was cut short is taken up again by the next call.
 # .venv is kept when pyproject.toml changes: pip brings it up to date.
@@ -64,6 +64,14 @@ $(VENV)/.installed-serve: $(INPUTS)
 	$(BIN)/python deploy/requirements.py $$extras > $(VENV)/requirements-serve.txt && \
 	$(PIP) $$compile -r $(VENV)/requirements-serve.txt
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import app.loading, app.server'
+	@touch $@
+
+# Ray brings some forty packages of its own, and nothing else needs them.
+.venv-ray/.installed: pyproject.toml constraints.txt
+	@echo "Installing what the service needs under Ray, in .venv-ray"
+	@$(PYTHON) -m venv .venv-ray
+	@$(PYTHON) deploy/requirements.py serve ray > .venv-ray/requirements.txt
+	@.venv-ray/bin/python -m pip --disable-pip-version-check --no-input install --quiet --prefer-binary -c constraints.txt -r .venv-ray/requirements.txt
 	@touch $@
 
 $(VENV)/.installed-train: $(INPUTS)

@@ -80,7 +80,7 @@ def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int
     name = options.gallery
     model = _load_model(settings, store, options.model or store.models().get(name or "") or None, say)
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
-    records = read_manifest(options.manifest, columns_of(options, model.predictor))
+    records = read_manifest(options.manifest, columns_of(options, model.predictor.config))
     gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before the rows are sound
     limits = settings.decode_limits
     line = Line(len(records), say)

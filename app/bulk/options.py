@@ -7,9 +7,9 @@ from typing import Any
 
 from app.settings import Settings
 from app.settings_reading import load_settings
+from models.checkpoint import CheckpointConfig
 from models.errors import ConfigError
 from models.manifest import Columns
-from models.predictor import Predictor
 
 Say = Callable[[str], None]
 
@@ -44,7 +44,7 @@ def add_columns(parser: argparse.ArgumentParser, names: tuple[str, ...] = COLUMN
         parser.add_argument(f"--{kebab(name)}", help="columns, by commas")
 
 
-def columns_of(options: Any, predictor: Predictor, names: tuple[str, ...] = COLUMNS) -> Columns:
+def columns_of(options: Any, config: CheckpointConfig, names: tuple[str, ...] = COLUMNS) -> Columns:
     """The columns that the flags name; without any, those that the model was trained on.
 
     Raises:
@@ -55,7 +55,7 @@ def columns_of(options: Any, predictor: Predictor, names: tuple[str, ...] = COLU
         return Columns.model_validate(
             {name: value if name in _SINGLE else value.split(",") for name, value in given.items()}
         )
-    recipe = (predictor.config.provenance or {}).get("recipe", {})
+    recipe = (config.provenance or {}).get("recipe", {})
     known = recipe.get("data", {}).get("columns")
     if known is None:
         raise ConfigError("This model does not say which columns it was trained on. Name them: --image, --text, …")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.scoring import Scored, Wanted, score_records
-from app.loading import load_service
+from app.loading import choose_models, load_service
 from app.service import Service
 from app.settings import PROGRAM, Settings
 from models.errors import ConfigError
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     """
     options = parser().parse_args(arguments)
     service = load_service(scoring_settings(options), say)
-    records = read_records(options.manifest, columns_of(options, service.models[0].predictor, COLUMNS))
+    records = read_records(options.manifest, columns_of(options, service.models[0].predictor.config, COLUMNS))
     out: Path = options.out or options.manifest.with_suffix(".scores.jsonl")
     try:
         done = asyncio.run(_score(service, records, out, wanted_of(options), say))
@@ -74,10 +74,10 @@ def scoring_settings(options: argparse.Namespace) -> Settings:
     Raises:
         ConfigError: see `read_settings`; or more matches than the limit.
     """
-    given = {} if options.model is None else {"models": options.model}
-    if not options.top_k:
-        given["galleries"] = "seed"
-    settings = read_settings(options, **given)
+    given = {} if options.top_k else {"galleries": "seed"}
+    settings = read_settings(options, **given, **({} if options.model is None else {"models": options.model}))
+    name, version = choose_models(settings)[0]
+    settings = read_settings(options, **given, models=f"{name}@{version}")
     if options.top_k > settings.max_top_k:
         raise ConfigError(f"--top-k is {options.top_k:,}; the limit is {settings.max_top_k:,} (--max-top-k).")
     return settings
