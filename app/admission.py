@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _WORK = (
     "/predict", "/predict/batch", "/embed", "/search", "/classify", "/transcribe", "/items:batch",
-    "/infer", "/v1/embeddings",
+    "/infer", "/embeddings",
 )  # fmt: skip
 """What the paths end with whose requests go into the pipe."""
 

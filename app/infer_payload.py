@@ -74,12 +74,12 @@ def _at_row(row: int, num_rows: int, read: Callable[[], T]) -> T:
     try:
         return read()
     except InputError as error:
-        raise (error if num_rows == 1 else named_row(error, row)) from None
+        raise named_row(error, row, num_rows) from None
 
 
-def named_row(error: InputError, row: int) -> InputError:
-    """The error with the row, from 0, behind its field."""
-    return type(error)(f"{error.field}[{row}]", error.detail)
+def named_row(error: InputError, row: int, num_rows: int) -> InputError:
+    """The error, with the row, from 0, behind its field where there are several."""
+    return error if num_rows == 1 else type(error)(f"{error.field}[{row}]", error.detail)
 
 
 def _asked(request: TensorRequest) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from app.routes import (
     live,
     metrics,
     models,
+    openai,
     predict,
     transcribe,
 )
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     )
     app.state.metrics = Metrics()
     for module in (
-        predict, embed, classify, transcribe, live, galleries, items, models, health, metrics, inference
+        predict, embed, classify, transcribe, live, galleries, items, models, health, metrics, inference, openai
     ):  # fmt: skip
         app.include_router(module.router)
 

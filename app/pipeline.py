@@ -193,7 +193,9 @@ class Pipeline:
         found, matches = await self._through(raw, call)
         if found.prediction is None:
             raise ValueError("an answer needs a prediction")
-        return Answer(raw.model, found.prediction, matches)
+        [example] = found.ready.examples
+        num_text_tokens = raw.model.predictor.preprocessors.cost(example).get("text", 0)
+        return Answer(raw.model, found.prediction, matches, num_text_tokens=num_text_tokens)
 
     async def _through(self, raw: Raw, call: Call) -> tuple[Found, Sequence[Match]]:
         async with asyncio.timeout(call.timeout_seconds()):

@@ -5,9 +5,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.body import JSON
+from app.embeddings_payload import ENCODINGS, PARTS
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.infer_payload import PARAMETERS
 from app.openapi import PROBLEMS, Schema
+from app.payload import MODALITY_FIELDS
 from app.tensor_request import HEADER
 
 OCTETS = "application/octet-stream"
@@ -116,5 +118,52 @@ INFER: Schema = {
             "description": f"The tensors; {HEADER} is there where some are in binary",
             "content": {JSON: {"schema": _ANSWER}, OCTETS: {"schema": _OCTETS}},
         }
+    },
+}
+
+_PART: Schema = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"type": "string", "enum": list(PARTS)},
+        "text": {"type": "string"},
+        "image_url": {"description": 'A data: URI, or {"url": one}.'},
+        "audio_url": {"description": 'A data: URI, or {"url": one}.'},
+        "input_audio": {"type": "object", "description": '{"data": base64, "format": "wav"}.'},
+    },
+}
+_ITEM: Schema = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        _PART,
+        _object(["content"], content=_list(_PART)),
+    ],
+    "description": "What `modality` says; or a content part; or parts of different modalities, for one vector.",
+}
+EMBEDDINGS: Schema = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": _object(
+                    ["input"],
+                    input={"anyOf": [_ITEM, _list(_ITEM)]},
+                    model={"type": "string", "description": "A name, or name@version; the default without it."},
+                    modality={
+                        "type": "string",
+                        "enum": list(MODALITY_FIELDS),
+                        "default": "text",
+                        "description": "What strings in `input` are. Files are data: URIs or base64.",
+                    },
+                    encoding_format={"type": "string", "enum": list(ENCODINGS), "default": "float"},
+                    dimensions={
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "So many of the first numbers, made a vector of unit norm.",
+                    },
+                    user={"type": "string", "description": "Not looked at."},
+                )
+            }
+        },
     },
 }

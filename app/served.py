@@ -140,9 +140,13 @@ def _hum(rate_hz: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a model found. `matches` is empty, and `explanation` None, where none were wanted."""
+    """What a model found. `matches` is empty, and `explanation` None, where none were wanted.
+
+    num_text_tokens: of the text, as the network saw it; 0 without one.
+    """
 
     model: Model
     prediction: Prediction
     matches: Sequence[Match]
     explanation: Explanation | None = None
+    num_text_tokens: int = 0

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from app.call import Call
 from app.context import Context
+from models.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,3 +36,40 @@ async def together(
 
     async with context.while_connected():
         return await asyncio.gather(*map(one, items))
+
+
+async def all_or_none(
+    context: Context,
+    items: Sequence[T],
+    work: Callable[[T, Call], Awaitable[R]],
+    named: Callable[[InputError, int], InputError],
+) -> list[R]:
+    """What `work` gives for each item, in order. One item alone goes as a request of one does.
+
+    Args:
+        context: of the request.
+        items: at least one.
+        work: on an item.
+        named: makes of an item's error and its row, from 0, one that says where it is.
+
+    Raises:
+        Exception: what `work` raised of the first item that failed, once all have ended.
+    """
+    found: list[R | Exception]
+    if len(items) > 1:
+        found = await together(context, items, work)
+    else:
+        try:
+            async with context.while_connected():
+                found = [await work(items[0], context.call)]
+        except InputError as error:
+            found = [error]
+    return [_unless_failed(result, row, named) for row, result in enumerate(found)]
+
+
+def _unless_failed(result: R | Exception, row: int, named: Callable[[InputError, int], InputError]) -> R:
+    if isinstance(result, InputError):
+        raise named(result, row)
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -19,7 +19,7 @@ from app.served import Model
 from app.settings import Settings
 from app.tensor_answer import write_answer
 from app.tensor_request import HEADER
-from app.together import together
+from app.together import all_or_none
 from models.errors import InputError
 from models.transcript import GREEDY
 
@@ -74,12 +74,13 @@ async def infer(context: ContextDep) -> Response:
     request = await context.raw_payload(read)
     outputs = chosen(model, request)
     needs = {output.needs for output in outputs.values()}
-    if len(request.items) == 1:
-        async with context.while_connected():
-            rows = [await _row(context, model, request.items[0], needs, context.call)]
-    else:
-        found = await together(context, request.items, lambda item, call: _row(context, model, item, needs, call))
-        rows = [_unless_failed(result, row) for row, result in enumerate(found)]
+
+    def named(error: InputError, row: int) -> InputError:
+        return named_row(error, row, len(request.items))
+
+    rows = await all_or_none(
+        context, request.items, lambda item, call: _row(context, model, item, needs, call), named
+    )
     head = {"model_name": model.name, "model_version": str(model.version)}
     head |= {} if request.id is None else {"id": request.id}
     body, num_json_bytes = write_answer(head, [tensor_of(*output, rows) for output in outputs.items()])
@@ -96,14 +97,6 @@ async def _row(context: Context, model: Model, item: PredictRequest, needs: Set[
     if "transcript" in needs and item.inputs.audio is not None:
         transcript = (await service.transcribe(model, item.inputs, GREEDY, call))[0].text
     return Row(answer, transcript)
-
-
-def _unless_failed(result: Row | Exception, row: int) -> Row:
-    if isinstance(result, InputError):
-        raise named_row(result, row)
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 of_named_versions(_model, router)
