@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 from models.decode_audio import AudioLimits
+from models.decode_sensors import SensorLimits
 from models.image_guards import ImageLimits
 
 
 class DecodeLimits(NamedTuple):
-    """What is refused before a file is decoded, by modality."""
+    """What is refused before an input is decoded, by modality."""
 
     image: ImageLimits = ImageLimits()
     audio: AudioLimits = AudioLimits()
+    sensors: SensorLimits = SensorLimits()
 
 
 class Media(NamedTuple):

@@ -38,6 +38,13 @@ _FORM_FILES: dict[str, Schema] = {
     modality: {**_FILE, "description": f"{kind.noun.capitalize()}'s file."} for modality, kind in MEDIA.items()
 }
 _TEXT: Schema = {"type": "string", "description": "A text."}
+_READING: Schema = {"type": ["number", "null"]}
+_SENSORS: Schema = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [_READING, {"type": "array", "items": _READING}]},
+    "description": "Readings by channel, a number or the newest steps, oldest first; null is a gap. "
+    "GET /models/{name} has the channels.",
+}
 _RETRIEVAL: dict[str, Schema] = {
     "top_k": {
         "type": "integer",
@@ -55,6 +62,7 @@ _RETRIEVAL: dict[str, Schema] = {
 }
 _PREDICT: dict[str, Schema] = {
     "text": _TEXT,
+    "sensors": _SENSORS,
     "num_labels": {
         "type": "integer",
         "minimum": 0,
@@ -79,6 +87,7 @@ _PREDICT: dict[str, Schema] = {
 }
 _SEARCH: dict[str, Schema] = {
     "text": _TEXT,
+    "sensors": _SENSORS,
     "vector": {
         "type": "array",
         "items": {"type": "number"},
@@ -146,7 +155,7 @@ def _three_media_types(
 
 
 PREDICT = _three_media_types(_PREDICT)
-EMBED = _three_media_types({"text": _TEXT})
+EMBED = _three_media_types({"text": _TEXT, "sensors": _SENSORS})
 SEARCH = _three_media_types(_SEARCH, no_query=("vector", "like"))
 _LABELS: Schema = {
     "type": "object",
@@ -155,6 +164,7 @@ _LABELS: Schema = {
 }
 _ITEM: dict[str, Schema] = {
     "text": _TEXT,
+    "sensors": _SENSORS,
     "labels": _LABELS,
     "metadata": {"type": "object", "description": "Anything else in JSON; filters reach into it."},
 }
@@ -190,6 +200,7 @@ ITEMS: Schema = {
 CLASSIFY = _three_media_types(
     {
         "text": _TEXT,
+        "sensors": _SENSORS,
         "labels": {
             "type": "array",
             "minItems": 2,

@@ -14,7 +14,9 @@ from app.places import read_place
 from app.settings import Settings
 from app.upload import Upload
 from models.config import MODALITIES
+from models.decode_sensors import decode_sensors
 from models.errors import InputError, TooLargeError
+from models.sample import Readings
 from retrieval.errors import QueryError
 from retrieval.filter_parsing import parse_field, parse_filter
 from retrieval.gallery import DEFAULT_TARGET, Query
@@ -31,11 +33,15 @@ SEARCH_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a model is shown: some modalities, at least one; files of those that come in files."""
+    """What a model is shown: some modalities, at least one; files of those that come in files.
+
+    sensors: readings by channel, not compared with a model's own channels yet.
+    """
 
     image: Upload | None = None
     text: str | None = None
     audio: Upload | None = None
+    sensors: Readings | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -117,7 +123,7 @@ def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
     reader = FieldReader(fields, PREDICT_FIELDS, settings)
     search, retrieve = _search(reader, settings), reader.boolean("retrieve", default=True)
     return PredictRequest(
-        inputs=required(read_inputs(reader)),
+        inputs=required(read_inputs(reader, settings)),
         num_labels=reader.integer("num_labels", 5, least=0),
         coverage=reader.share("coverage"),
         explain=reader.boolean("explain", default=False),
@@ -152,14 +158,14 @@ def _read_item(item: object, settings: Settings) -> PredictRequest | Exception:
 
 def read_embed(fields: RawFields, settings: Settings) -> Inputs:
     """Check the fields of /embed. Raises as `read_predict` does."""
-    return required(read_inputs(FieldReader(fields, MODALITY_FIELDS, settings)))
+    return required(read_inputs(FieldReader(fields, MODALITY_FIELDS, settings), settings))
 
 
 def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     """Check the fields of a gallery's search; raises as `read_predict` does, and for two kinds of query."""
     reader = FieldReader(fields, SEARCH_FIELDS, settings)
     group_by = reader.text("group_by")
-    inputs = read_inputs(reader)
+    inputs = read_inputs(reader, settings)
     request = SearchRequest(
         search=replace(
             _search(reader, settings),
@@ -209,9 +215,14 @@ def required(inputs: Inputs | None) -> Inputs:
     return inputs
 
 
-def read_inputs(reader: FieldReader) -> Inputs | None:
+def read_inputs(reader: FieldReader, settings: Settings) -> Inputs | None:
     """What there is of the modalities, None where there is nothing. Raises InputError."""
-    inputs = Inputs(**{name: reader.file(name) for name in MEDIA}, text=reader.text("text"))
+    sensors = reader.json("sensors")
+    inputs = Inputs(
+        **{name: reader.file(name) for name in MEDIA},
+        text=reader.text("text"),
+        sensors=None if sensors is None else decode_sensors(sensors, limits=settings.decode_limits.sensors),
+    )
     return None if inputs == Inputs() else inputs
 
 

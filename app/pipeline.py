@@ -73,7 +73,12 @@ class Pipeline:
             num_workers=num_workers,
             limits=Limits(
                 items=settings.max_batch_items,
-                cost=(settings.max_batch_pixels, settings.max_batch_tokens, settings.max_batch_frames),
+                cost=(
+                    settings.max_batch_pixels,
+                    settings.max_batch_tokens,
+                    settings.max_batch_frames,
+                    settings.max_batch_readings,
+                ),
                 linger_seconds=settings.max_batch_wait_ms / 1000,
             ),
             max_queue_items=max_queue_items,

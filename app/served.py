@@ -80,11 +80,11 @@ class Model:
             image = decode_image(inputs.image.read(), side_px=preprocessing.image.side_px, limits=limits.image)
         if inputs.audio is not None and preprocessing.audio is not None:
             audio = decode_audio(inputs.audio.read(), rate_hz=preprocessing.audio.rate_hz, limits=limits.audio)
-        return Sample(image=image, text=inputs.text, audio=audio)
+        return Sample(image=image, text=inputs.text, audio=audio, sensors=inputs.sensors)
 
     def some_inputs(self) -> Inputs:
         """Inputs of every modality, as a client would send them, to warm up with."""
-        image = audio = None
+        image = audio = sensors = None
         preprocessing = self.predictor.config.preprocessing
         if preprocessing.image is not None:
             file = io.BytesIO()
@@ -92,7 +92,11 @@ class Model:
             image = Upload.of(file.getvalue())
         if preprocessing.audio is not None:
             audio = Upload.of(_hum(preprocessing.audio.rate_hz))
-        return Inputs(image=image, text="warm up" if "text" in self.modalities else None, audio=audio)
+        if preprocessing.sensors is not None:
+            channels = preprocessing.sensors.channels
+            sensors = {name: np.array([channel.mean]) for name, channel in channels.items()}
+        text = "warm up" if "text" in self.modalities else None
+        return Inputs(image=image, text=text, audio=audio, sensors=sensors)
 
     def warm_up(self) -> None:
         """Answer one real request in this thread, from a file's bytes to matches. What is wrong shows here.

@@ -16,6 +16,7 @@ from app.media import DecodeLimits
 from app.settings_file import DEFAULT_FILE
 from models.cores import usable_cores
 from models.decode_audio import AudioLimits
+from models.decode_sensors import SensorLimits
 from models.image_guards import ImageLimits
 from models.occlusion import Detail
 
@@ -104,6 +105,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Features of recordings that one forward pass takes: mostly 100 for a second.",
     )
+    max_batch_readings: int = Field(
+        65_536, ge=1, description="Readings of sensors that one forward pass takes, gaps included."
+    )
     max_batch_wait_ms: float = Field(
         0.0,
         ge=0,
@@ -133,6 +137,8 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(60.0, gt=0, description="Longest recording, in seconds.")
     max_audio_channels: int = Field(8, ge=1, description="Most channels of a recording, mixed down to one.")
     max_audio_rate_hz: int = Field(192_000, ge=4_000, description="Most samples a second of a recording.")
+    max_sensor_channels: int = Field(256, ge=1, description="Most channels of sensors in one item.")
+    max_sensor_steps: int = Field(4096, ge=1, description="Longest window of a channel, in steps.")
     max_streams: int = Field(64, ge=1, description="Live streams open at once; one more is refused (429).")
     max_stream_seconds: float = Field(3600.0, gt=0, description="Longest live stream, in seconds of sound.")
     stream_idle_seconds: float = Field(30.0, gt=0, description="Time that a live stream may send nothing.")
@@ -227,7 +233,7 @@ class Settings(BaseSettings):
 
     @property
     def decode_limits(self) -> DecodeLimits:
-        """What is refused before a file is decoded."""
+        """What is refused before an input is decoded."""
         return DecodeLimits(
             ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels),
             AudioLimits(
@@ -236,6 +242,7 @@ class Settings(BaseSettings):
                 max_channels=self.max_audio_channels,
                 max_rate_hz=self.max_audio_rate_hz,
             ),
+            SensorLimits(max_channels=self.max_sensor_channels, max_steps=self.max_sensor_steps),
         )
 
     @property

@@ -3,7 +3,7 @@
 Knows no modality by name: a preprocessor says how its own arrays are stacked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,24 @@ Arrays = dict[str, NDArray[np.generic]]
 """A modality's arrays by the name of the encoder input that takes them."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """A reading that is far from what the model was trained on; None where there is no bound on that side."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One prepared item: for each modality present, the arrays that its encoder takes, without a batch axis."""
+    """One prepared item: for each modality present, the arrays that its encoder takes, without a batch axis.
+
+    out_of_range: by channel of the sensors, the reading that is farthest out.
+    """
 
     arrays: Mapping[str, Arrays]
+    out_of_range: Mapping[str, OutOfRange] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[str, ...]:

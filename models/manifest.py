@@ -3,8 +3,9 @@
 Knows columns and files; decodes nothing."""
 
 import hashlib
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,12 +13,17 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from models.config import Config
-from models.errors import ManifestError
+from models.decode_sensors import SensorLimits, decode_sensors
+from models.errors import InputError, ManifestError
 from models.rows import Row, read_rows
+from models.sample import Readings
 
 MAX_NUMBER = 3.4e38  # float32's bound
 SPLITS = ("train", "val", "test")
-MODALITY_NOUNS = {"image": "image", "text": "text", "recording": "audio"}
+SENSOR_LIMITS = SensorLimits()
+"""Of readings to learn from, the same as of those that are served."""
+
+MODALITY_NOUNS = {"image": "image", "text": "text", "recording": "audio", "readings": "sensors"}
 """What people call the columns of modalities."""
 
 SPLIT_ALIASES = {"dev": "val", "valid": "val", "validation": "val", "training": "train"}
@@ -32,6 +38,11 @@ class Columns(Config):
         (), description="Texts; several columns, or a list in a cell, are several captions."
     )
     audio: str | None = Field(None, description="Path of a recording, relative to the manifest.")
+    sensors: str | dict[str, str] | None = Field(
+        None,
+        description="Readings: a column of JSON objects, channel to number or list; or channels, each with its "
+        "column of numbers or lists. A list of columns are channels of the same names.",
+    )
     transcript: str | None = Field(
         None, description="What is said in the recording, for a head that reads it off."
     )
@@ -55,6 +66,20 @@ class Columns(Config):
     def _one_name_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _channels_may_be_columns(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+            return {name: name for name in value}
+        return value or None
+
+    @property
+    def sensor_columns(self) -> tuple[str, ...]:
+        """The columns that readings are in."""
+        if self.sensors is None or isinstance(self.sensors, str):
+            return (self.sensors,) if self.sensors else ()
+        return tuple(self.sensors.values())
+
     @property
     def heads(self) -> tuple[str, ...]:
         """The columns that become heads, in the order of the network's."""
@@ -75,6 +100,8 @@ class Record:
     """One row. `labels`, `label_sets` and `targets` hold only the cells that have a value.
 
     label_sets: of each `multi_labels` column, the labels that hold, in the cell's order, each once.
+    sensors: readings by channel. Not compared: arrays are not one thing.
+    faults: of its cells, without the place.
     split: None until one is carved.
     """
 
@@ -83,6 +110,7 @@ class Record:
     image: Path | None = None
     texts: tuple[str, ...] = ()
     audio: Path | None = None
+    sensors: Readings | None = field(default=None, compare=False)
     transcript: str | None = None
     speaker: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -91,10 +119,16 @@ class Record:
     split: str | None = None
     groups: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
 
     def has(self, head: str) -> bool:
         """Whether the cell of a head has a value."""
         return head in self.labels or head in self.label_sets or head in self.targets
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of any modality."""
+        return self.image is None and self.audio is None and self.sensors is None and not self.texts
 
     def file(self, modality: str) -> Path | None:
         """The file of a modality that comes in files: image or audio."""
@@ -111,7 +145,7 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
 
     Raises:
         ManifestError: listing every fault with its file and row: no such column, missing file, equal ids,
-            unknown split, a target that is no finite number, a row with no modality.
+            unknown split, a target that is no finite number, readings that are none, a row with no modality.
     """
     return _records(path, _rows(path, columns), columns)
 
@@ -133,7 +167,7 @@ def _rows(path: Path, columns: Columns) -> list[tuple[int, Row]]:
         for name in (columns.id, columns.image, columns.audio, columns.transcript, columns.speaker, columns.split)
         if name is not None
     ]
-    wanted = {*single, *columns.text, *columns.heads, *columns.group, *columns.metadata}
+    wanted = {*single, *columns.sensor_columns, *columns.text, *columns.heads, *columns.group, *columns.metadata}
     absent = sorted(wanted - known)
     if absent:
         there = ", ".join(sorted(map(str, known)))
@@ -148,9 +182,10 @@ def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[
     for number, row in rows:
         where = f"{path.name}:{number}"
         record = _record(path.parent, number, row, columns)
-        if record.image is None and record.audio is None and not record.texts:
+        if record.is_empty and not record.faults:
             nouns = [noun for noun, column in MODALITY_NOUNS.items() if getattr(columns, column)]
             faults.append(f"{where}: neither {' nor '.join(nouns)}. Fill one of them, or remove the row.")
+        faults += [f"{where}: {fault}" for fault in record.faults]
         faults += [
             f"{where}: no {noun} at {row[column]!r} (relative to the manifest)."
             for noun, column, path in (
@@ -190,12 +225,14 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
     transcript, speaker = cell(columns.transcript), cell(columns.speaker)
     texts = [part for name in columns.text for part in _as_list(cell(name))]
     cells = {name: value for name in columns.heads if (value := cell(name)) is not None}
+    sensors, faults = _readings(cell, columns)
     return Record(
         row=number,
         id=str(number if identity is None else identity),
         image=file(columns.image),
         texts=tuple(str(part) for part in texts if str(part).strip()),
         audio=file(columns.audio),
+        sensors=sensors,
         transcript=None if transcript is None else str(transcript),
         speaker=None if speaker is None else str(speaker),
         labels={name: str(cells[name]) for name in columns.labels if name in cells},
@@ -206,7 +243,34 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
         split=None if split is None else SPLIT_ALIASES.get(str(split).strip().lower(), str(split).strip().lower()),
         groups=tuple(f"{name}={cell(name)}" for name in columns.group if cell(name) is not None),
         metadata={name: cell(name) for name in columns.metadata if cell(name) is not None},
+        faults=faults,
     )
+
+
+def _readings(cell: Callable[[str | None], Any], columns: Columns) -> tuple[Readings | None, tuple[str, ...]]:
+    """A row's readings by channel, and what is wrong with them."""
+    if columns.sensors is None:
+        return None, ()
+    try:
+        if isinstance(columns.sensors, str):
+            value = cell(columns.sensors)
+            found = json.loads(value) if isinstance(value, str) else value
+        else:
+            found = {name: _steps(cell(column), columns) for name, column in columns.sensors.items()}
+        return (None, ()) if found is None else (decode_sensors(found, limits=SENSOR_LIMITS), ())
+    except InputError as error:
+        return None, (str(error),)
+    except (ValueError, RecursionError):
+        return None, ('sensors: not JSON. Write, say, {"speed": 12.5, "yaw_rate": [0.1, null]}.',)
+
+
+def _steps(value: Any, columns: Columns) -> Any:
+    """A channel's cell as JSON has it: of CSV, a number, or a list in brackets; gaps are None."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("[") else float(value)
+    if isinstance(value, list):
+        return [None if isinstance(step, str) and step.strip() in columns.missing else step for step in value]
+    return value
 
 
 def _label_set(value: Any, missing: Sequence[str]) -> tuple[str, ...]:

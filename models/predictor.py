@@ -4,14 +4,14 @@ import importlib
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Example
+from models.batch import Example, OutOfRange
 from models.calibration import subset_name
 from models.checkpoint import LANGUAGE_MODEL, Checkpoint, CheckpointConfig
 from models.engine import Engine, Output
@@ -40,12 +40,14 @@ class Prediction:
     scores: head → calibrated probabilities (C,) float32, in the order of the head's labels.
     embedding_E: float32, unit norm, of everything that was given.
     values: head → its number, for the heads that give one.
+    out_of_range: by channel of the sensors, a reading far from all that the model was trained on.
     """
 
     modalities_used: tuple[str, ...]
     scores: Mapping[str, Floats]
     embedding_E: Floats
     values: Mapping[str, Value] = field(default_factory=dict)
+    out_of_range: Mapping[str, OutOfRange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ class Predictor:
         encoded = self.engine.encode(batch)
         between = perf_counter()
         predictions = self.read(self.engine.fuse(encoded, batch.present_BM), batch.present_BM)
+        for row, example in enumerate(examples):
+            if example.out_of_range:
+                predictions[row] = replace(predictions[row], out_of_range=example.out_of_range)
         return predictions, ForwardTimes(between - start, perf_counter() - between)
 
     def read(self, output: Output, present_BM: NDArray[np.bool_]) -> list[Prediction]:

@@ -58,3 +58,11 @@ class Augmentation(Config):
     )
     audio_join_most: int = Field(6, ge=2, le=20, description="Recordings that are joined, at most.")
     audio_pause_ms: tuple[float, float] = Field((50.0, 500.0), description="Between joined ones: from, to.")
+    sensor_noise: float = Field(
+        0.05,
+        ge=0,
+        le=10,
+        description="Deviation of what is added to readings, in those of the training rows.",
+    )
+    sensor_channel_dropout: float = Field(0.1, ge=0, lt=1, description="Chance that a channel is missing.")
+    sensor_step_dropout: float = Field(0.0, ge=0, lt=1, description="Chance that a step of a window is missing.")

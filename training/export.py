@@ -71,6 +71,14 @@ def encoder_inputs(network: Network, side_px: int) -> dict[str, EncoderInputs]:
             {"features": {0: "n", 1: "length"}, "lengths": {0: "n"}},
             "frames",
         )
+    if network.config.sensors is not None:
+        window = (2, network.config.sensors.steps, network.config.sensors.num_channels)
+        found["sensors"] = EncoderInputs(
+            ("values", "known"),
+            (torch.zeros(window), torch.ones(window, dtype=torch.bool)),
+            {"values": {0: "n"}, "known": {0: "n"}},
+            None,
+        )
     return found
 
 

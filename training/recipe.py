@@ -85,6 +85,7 @@ class Stages(Config):
     image: Stage | None = None
     text: Stage | None = None
     audio: Stage | None = None
+    sensors: Stage | None = None
     fusion: Stage | None = None
     joint: Stage | None = None
 

@@ -12,6 +12,7 @@ from models.nets.network import Network
 from models.predictor import Predictor, load_predictor
 from training import assemble, report
 from training.data.pairs import Pairs, check_files, load_pairs
+from training.data.readings import SensorRows
 from training.data.truth import find_heads
 from training.measures.calibrate import fit_calibration
 from training.measures.evaluate import measure, run_subsets
@@ -22,7 +23,7 @@ from training.optimisation.curves import Scalars, curves
 from training.optimisation.loop import Progress
 from training.optimisation.state import RunState, load_module, read_state
 from training.recipe import Recipe
-from training.setup import Setup, set_up
+from training.setup import Setup, set_up, with_channels
 from training.stages import run_stages
 from training.trust import fit_trust
 
@@ -73,6 +74,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
+    if (sensors := with_channels(recipe, pairs).preprocessing.sensors) is not None:
+        SensorRows(pairs, sensors)
     progress.start("check files", len(pairs.images) + len(pairs.recordings))
     check_files(pairs, recipe.preprocessing, progress.advance)
     return pairs
@@ -157,7 +160,8 @@ def _write(
         "hardware": _hardware(),
         "torch": torch.__version__.split("+")[0],
     }
-    checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, recipe, provenance)
+    # The plan's recipe has what the data decided.
+    checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, setup.plan.recipe, provenance)
     predictor = load_predictor(checkpoint, engine="onnx", num_threads=torch.get_num_threads())
     val = [pairs.records[row] for row in pairs.rows("val")]
     val_outputs = run_subsets(predictor, val, progress)

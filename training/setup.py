@@ -21,6 +21,7 @@ from models.spoken_text import encode_transcript
 from training.data.batches import BatchSource, Ids
 from training.data.image_cache import LowerCache, open_lower_cache
 from training.data.pairs import Pairs, prepare_pixels, prepare_texts
+from training.data.readings import SensorRows, find_channels
 from training.data.recordings import Recordings
 from training.data.text_cache import StateCache, open_state_cache
 from training.data.tokenizer import train_tokenizer
@@ -69,6 +70,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     """
     torch.manual_seed(recipe.seed)
     start = read_start(recipe.start_from) if recipe.start_from else None
+    recipe = with_channels(recipe, pairs, start)
     tokenizer = _tokenizer(recipe, pairs, start)
     config = _network_config(recipe, pairs, tokenizer, start)
     bench = Workbench(Network(config), recipe.objective)
@@ -122,9 +124,26 @@ def _network_config(
     if recipe.network.audio is not None and recipe.preprocessing.audio is not None:
         size = recipe.preprocessing.audio.num_mels
         changes["audio"] = recipe.network.audio.model_copy(update={"num_mels": size})
+    if recipe.network.sensors is not None and (sensors := recipe.preprocessing.sensors) is not None:
+        shape = {"num_channels": len(sensors.channels), "steps": sensors.steps}
+        changes["sensors"] = recipe.network.sensors.model_copy(update=shape)
     if recipe.network.transcript is not None:
         changes["transcript"] = _transcript_head(recipe.network.transcript, pairs)
     return recipe.network.model_copy(update=changes)
+
+
+def with_channels(recipe: Recipe, pairs: Pairs, start: Checkpoint | None = None) -> Recipe:
+    """The recipe with the channels of its sensors, and their scales; as it is where it has none.
+
+    Raises:
+        ManifestError: a channel without a reading in train.
+    """
+    sensors = recipe.preprocessing.sensors
+    if sensors is None:
+        return recipe
+    theirs = None if start is None else start.config.preprocessing.sensors
+    found = find_channels(pairs, recipe.data.columns, sensors, None if theirs is None else theirs.channels)
+    return recipe.model_copy(update={"preprocessing": recipe.preprocessing.model_copy(update={"sensors": found})})
 
 
 def _transcript_head(head: CtcHead, pairs: Pairs) -> CtcHead:
@@ -197,8 +216,10 @@ def _source(
     if recipe.preprocessing.audio is not None:
         tokens = () if config.transcript is None else config.transcript.tokens
         recordings = Recordings(pairs, recipe.preprocessing.audio, tokens)
+    readings = None if recipe.preprocessing.sensors is None else SensorRows(pairs, recipe.preprocessing.sensors)
     truth = Truth.of(pairs, config)
-    return BatchSource(pairs, config.modalities, truth, images, captions, states, distributed.device(), recordings)
+    device = distributed.device()
+    return BatchSource(pairs, config.modalities, truth, images, captions, states, device, recordings, readings)
 
 
 def _image_cache(

@@ -71,7 +71,12 @@ def tune(bench: Bench, *, accelerator: bool, progress: rounds.Progress, cores: i
     return Tuning(pairs, choice, batches, _settings(bench, choice, default, batches, wait_ms))
 
 
-_COSTS = {"max_batch_pixels": "image", "max_batch_tokens": "text", "max_batch_frames": "audio"}
+_COSTS = {
+    "max_batch_pixels": "image",
+    "max_batch_tokens": "text",
+    "max_batch_frames": "audio",
+    "max_batch_readings": "sensors",
+}
 
 
 def default_size(cost: Mapping[str, int]) -> int:

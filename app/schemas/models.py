@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.registry import Registry
 from app.schemas.common import is_none, six_digits
 from app.served import Model
-from models.config import RegressionHead
+from models.config import RegressionHead, SensorPreprocessing
 
 
 class HeadResponse(BaseModel):
@@ -33,6 +33,36 @@ class ValueHeadResponse(BaseModel):
         return cls(mean=mean, std=std, uncertainty=head.uncertainty, unit=head.unit)
 
 
+class ChannelResponse(BaseModel):
+    """A channel of the sensors."""
+
+    unit: str | None = Field(None, exclude_if=is_none, description="Where the recipe named one.")
+    low: float | None = Field(description="Readings below are reported as out of range.")
+    high: float | None = Field(description="Readings above are.")
+    mean: float = Field(description="Of the rows that the model was trained on.")
+    std: float = Field(description="Of the same rows.")
+
+
+class SensorsResponse(BaseModel):
+    """What a model takes as sensors."""
+
+    steps: int = Field(description="Of the window; of longer ones the newest are taken.")
+    channels: dict[str, ChannelResponse]
+
+    @classmethod
+    def of(cls, config: SensorPreprocessing) -> Self:
+        """A description of `config`."""
+        parts = ("low", "high", "mean", "std")
+        channels = {
+            name: ChannelResponse(
+                unit=channel.unit,
+                **{part: None if (x := getattr(channel, part)) is None else six_digits(x) for part in parts},
+            )
+            for name, channel in config.channels.items()
+        }
+        return cls(steps=config.steps, channels=channels)
+
+
 class GalleryResponse(BaseModel):
     """A model's gallery."""
 
@@ -54,6 +84,9 @@ class ModelResponse(BaseModel):
     heads: dict[str, HeadResponse]
     values: dict[str, ValueHeadResponse] | None = Field(
         None, exclude_if=is_none, description="Left out where no head gives a number."
+    )
+    sensors: SensorsResponse | None = Field(
+        None, exclude_if=is_none, description="Left out where it knows no sensors."
     )
     transcribes: bool = Field(description="Whether it says what is said in a recording.")
     dimensions: int = Field(description="Length of an embedding.")
@@ -80,6 +113,9 @@ class ModelResponse(BaseModel):
                 for name, head in config.network.classes.items()
             },
             values={name: ValueHeadResponse.of(head) for name, head in config.network.targets.items()} or None,
+            sensors=None
+            if config.preprocessing.sensors is None
+            else SensorsResponse.of(config.preprocessing.sensors),
             transcribes=model.predictor.transcriber is not None,
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,

@@ -30,6 +30,14 @@ class PredictedValue(BaseModel):
     unit: str | None = Field(None, exclude_if=is_none, description="Where the recipe named one.")
 
 
+class OutOfRangeResponse(BaseModel):
+    """A reading far from all that the model was trained on."""
+
+    value: float
+    low: float | None = Field(description="Bounds of what is in range; null where there is none.")
+    high: float | None
+
+
 class PredictResponse(BaseModel):
     """What a model found in one item."""
 
@@ -54,6 +62,12 @@ class PredictResponse(BaseModel):
         None,
         exclude_if=is_none,
         description="By head, what its first label (or its number) rests on; left out where it was not asked for.",
+    )
+    out_of_range: dict[str, OutOfRangeResponse] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="By channel of the sensors, its reading that is farthest out of the range; left out where all "
+        "are within. The answer counts with them all the same.",
     )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
@@ -84,6 +98,11 @@ def answer_json(
         found["values"] = {head: _value(value, targets[head]) for head, value in prediction.values.items()}
     if answer.explanation is not None:
         found["explanation"] = explanation_json(answer.explanation, predictor.config.network)
+    if prediction.out_of_range:
+        found["out_of_range"] = {
+            name: {"value": one.value, "low": _bound(one.low), "high": _bound(one.high)}
+            for name, one in prediction.out_of_range.items()
+        }
     found["matches"] = [match_json(match, name, root_path) for match in answer.matches]
     found["request_id"] = request_id
     return found
@@ -104,6 +123,10 @@ def _value(found: Value, head: RegressionHead) -> dict[str, Any]:
     named = {"value": six_digits(found.value)}
     std = {} if found.std is None else {"std": six_digits(found.std)}
     return named | std | ({} if head.unit is None else {"unit": head.unit})
+
+
+def _bound(value: float | None) -> float | None:
+    return None if value is None else six_digits(value)
 
 
 class BatchSuccess(PredictResponse):

@@ -15,7 +15,15 @@ from models.config.encoders import (
 )
 from models.config.heads import WORD_START, CaptionHead, ClassificationHead, CtcHead, EmbeddingHead, RegressionHead
 from models.config.network import MODALITIES, FusionName, NetworkConfig
-from models.config.preprocessing import AudioPreprocessing, ImagePreprocessing, Preprocessing, TextPreprocessing
+from models.config.preprocessing import (
+    AudioPreprocessing,
+    ImagePreprocessing,
+    Preprocessing,
+    SensorChannel,
+    SensorPreprocessing,
+    TextPreprocessing,
+)
+from models.config.sensor_encoders import MlpSensorEncoder, SensorEncoder, TemporalConvSensorEncoder
 
 __all__ = [
     "MODALITIES",
@@ -34,10 +42,15 @@ __all__ = [
     "ImageEncoder",
     "ImagePreprocessing",
     "MiniLmTextEncoder",
+    "MlpSensorEncoder",
     "NetworkConfig",
     "Preprocessing",
     "RecurrentTextEncoder",
     "RegressionHead",
+    "SensorChannel",
+    "SensorEncoder",
+    "SensorPreprocessing",
+    "TemporalConvSensorEncoder",
     "TextEncoder",
     "TextPreprocessing",
     "TransformerTextEncoder",

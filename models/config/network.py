@@ -15,8 +15,9 @@ from models.config.heads import (
     EmbeddingHead,
     RegressionHead,
 )
+from models.config.sensor_encoders import MlpSensorEncoder, SensorEncoder
 
-MODALITIES = ("image", "text", "audio")
+MODALITIES = ("image", "text", "audio", "sensors")
 """Every modality there is, in the order of the M axis of a batch."""
 
 FusionName = Literal["add", "multiply", "concat", "dot_attention", "cross_attention", "gated", "conv", "bilinear"]
@@ -28,6 +29,7 @@ class NetworkConfig(Config):
     image: ImageEncoder | None = None
     text: TextEncoder | None = None
     audio: AudioEncoder | None = None
+    sensors: SensorEncoder | None = None
     width: int = Field(256, ge=1, description="D: width of each encoder's vector and of the fused vector.")
     fusion: FusionName = "gated"
     fusion_linear: bool = Field(False, description="A linear layer D to D between the fusion and the heads.")
@@ -85,4 +87,14 @@ class NetworkConfig(Config):
             **{name: getattr(cls.tiny(), name) for name in ("image", "text", "width", "classes", "embedding")},
             audio=ConvRecurrentAudioEncoder(num_mels=16, channels=(4,), hidden=8, layers=1),
             transcript=CtcHead(tokens=("", WORD_START, "a", "b")),
+        )
+
+    @classmethod
+    def tiny_sensors(cls) -> Self:
+        """`tiny_audio` with sensors of three channels, and two numbers of which one has an uncertainty."""
+        parts = ("image", "text", "audio", "width", "classes", "embedding", "transcript")
+        return cls(
+            **{name: getattr(cls.tiny_audio(), name) for name in parts},
+            sensors=MlpSensorEncoder(num_channels=3, hidden=8, layers=1),
+            targets={"steer": RegressionHead(uncertainty=True), "speed": RegressionHead()},
         )

@@ -45,9 +45,45 @@ class AudioPreprocessing(Config):
         return self
 
 
+class SensorChannel(Config):
+    """One channel of the sensors: its unit, its range, and the scale that the network sees it in."""
+
+    unit: str | None = Field(None, min_length=1, description="For people: m/s, degrees.")
+    low: float | None = Field(
+        None, description="Readings below are reported; training fills in the least that it saw, and a margin."
+    )
+    high: float | None = Field(
+        None, description="Readings above are reported; training fills in the most that it saw, and a margin."
+    )
+    mean: float = Field(0.0, description="Of the training rows; training fills it in.")
+    std: float = Field(1.0, gt=0, description="Of the training rows; training fills it in.")
+
+    @model_validator(mode="after")
+    def _the_range_is_not_empty(self) -> Self:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) must be at most high ({self.high:g})")
+        return self
+
+
+class SensorPreprocessing(Config):
+    """How readings become a window of steps by channels: each in deviations of the training rows, newest last."""
+
+    steps: int = Field(1, ge=1, le=4096, description="Of the window; of longer ones the newest are taken.")
+    margin: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Share of the training rows' range, by which a reading may be beyond it.",
+    )
+    channels: dict[str, SensorChannel] = Field(
+        default_factory=dict, description="By name. Those of the training rows where none is named."
+    )
+
+
 class Preprocessing(Config):
     """One entry for each modality that the network knows."""
 
     image: ImagePreprocessing | None = None
     text: TextPreprocessing | None = None
     audio: AudioPreprocessing | None = None
+    sensors: SensorPreprocessing | None = None

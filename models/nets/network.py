@@ -13,6 +13,7 @@ from models.config import NetworkConfig
 from models.nets.encoders import Encoded, Encoder
 from models.nets.encoders.audio import build_audio_encoder
 from models.nets.encoders.image import ImageEncoder
+from models.nets.encoders.sensors import build_sensor_encoder
 from models.nets.encoders.text import build_text_encoder
 from models.nets.fusion import Tokens, build_fusion
 from models.nets.heads import EmbeddingHead, HeadOutputs, build_heads, run_heads
@@ -52,6 +53,7 @@ BUILDERS: Mapping[str, Callable[[Any, int], Encoder]] = {
     "image": ImageEncoder,
     "text": build_text_encoder,
     "audio": build_audio_encoder,
+    "sensors": build_sensor_encoder,
 }
 """By modality: its encoder's config and the width → the encoder."""
 

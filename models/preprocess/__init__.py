@@ -12,6 +12,7 @@ from models.errors import InputError
 from models.occlusion import Word
 from models.preprocess.audio import AudioPreprocessor
 from models.preprocess.image import ImagePreprocessor
+from models.preprocess.sensors import SensorPreprocessor
 from models.preprocess.text import TextPreprocessor
 from models.sample import Sample
 
@@ -43,6 +44,9 @@ class Preprocessors:
             table["text"] = TextPreprocessor(config.text, tokenizer)
         if config.audio is not None:
             table["audio"] = AudioPreprocessor(config.audio)
+        self._sensors = None if config.sensors is None else SensorPreprocessor(config.sensors)
+        if self._sensors is not None:
+            table["sensors"] = self._sensors
         self.config = config
         self._image, self._text = table.get("image"), table.get("text")
         self._table: Mapping[str, Preprocessor] = {name: table[name] for name in MODALITIES if name in table}
@@ -56,14 +60,17 @@ class Preprocessors:
         """Turn a decoded sample into the arrays that the encoders take.
 
         Raises:
-            InputError: if the sample has none of the modalities that the network knows.
+            InputError: if the sample has none of the modalities that the network knows, or a channel that its
+                sensors do not have.
         """
         arrays = {name: part.prepare(sample) for name, part in self._table.items()}
         present = {name: value for name, value in arrays.items() if value is not None}
         if not present:
             known = " or ".join(self.modalities)
             raise InputError(known, f"no input that this model knows. Send at least one of: {known}.")
-        return Example(present)
+        if self._sensors is None or sample.sensors is None:
+            return Example(present)
+        return Example(present, self._sensors.out_of_range(sample.sensors))
 
     def words(self, text: str) -> list[Word]:
         """See `TextPreprocessor.words`; none where the network knows no text."""

@@ -27,12 +27,12 @@ def predict_json(value: object) -> object:
 @pytest.mark.parametrize(
     ("fields", "field", "says"),
     [
-        ({}, "image or text or audio", "at least one"),
-        ({"text": "", "image": None}, "image or text or audio", "at least one"),
+        ({}, "image or text or audio or sensors", "at least one"),
+        ({"text": "", "image": None}, "image or text or audio or sensors", "at least one"),
         ({"text": 5}, "text", "must be a string, not a number"),
         ({"txet": "red"}, "txet", "Did you mean 'text'?"),
         ({"text": "red", "guess": True}, "guess", "unknown field"),
-        ({"sensors": "AAAA"}, "sensors", "unknown field"),
+        ({"sensors": "AAAA"}, "sensors", "must be an object of readings"),
         ({"audio": "not base64!"}, "audio", "not base64"),
         ({"audio": "data:audio/wav;base64,"}, "audio", "empty. Send a recording"),
         ({"image": {"url": "http://x"}}, "image", "URL is switched off"),

@@ -58,7 +58,7 @@ def test_a_model_may_be_named(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"labels": ["a", "b"]}, "image or text or audio"),
+        ({"labels": ["a", "b"]}, "image or text or audio or sensors"),
         ({"text": "x"}, "labels"),
         ({"text": "x", "labels": "a"}, "labels"),
         ({"text": "x", "labels": ["a"]}, "labels"),

@@ -122,7 +122,7 @@ def test_items_of_a_batch_fail_each_for_itself_and_in_order(live: httpx.Client) 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({}, "image or text or audio"),
+        ({}, "image or text or audio or sensors"),
         ({"text": "x", "labels": [1]}, "labels"),
         ({"text": "x", "labels": {"a": 1}}, "labels"),
         ({"text": "x", "labels": {"a": [1]}}, "labels"),

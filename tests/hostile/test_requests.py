@@ -62,11 +62,11 @@ FINE: dict[str, bytes] = {
 
 # name: (status, field or None, what the detail says, the request)
 FAULTS: dict[str, tuple[int, str | None, str, dict[str, Any]]] = {
-    "empty object": (422, "image or text or audio", "Send at least one", {"json": {}}),
+    "empty object": (422, "image or text or audio or sensors", "Send at least one", {"json": {}}),
     "empty body": (415, "Content-Type", "Send application/json", {}),
     "empty JSON": (400, None, "Send one JSON object", {"content": b"", "headers": JSON}),
     "empty image": (422, "image", "file is empty", {"content": b"", "headers": PNG}),
-    "empty form": (422, "image or text or audio", "Send at least one", form()),
+    "empty form": (422, "image or text or audio or sensors", "Send at least one", form()),
     "unknown field": (422, "imag", "Did you mean 'image'", {"json": {"imag": "x"}}),
     "unknown long field": (422, "x" * 100, "There are: image", {"json": {"x" * 5_000_000: 1}}),
     "text called .jpg": (415, "image", "Send JPEG, PNG", upload(b"a red shoe " * 50)),

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from models.nets.encoders import join_features
 from models.nets.encoders.image import Lower
+from models.nets.encoders.sensors import SensorReadings
 from models.nets.encoders.text import TextLower
 from models.preprocess.text import pad_ids
 from training.augmentation import Augmentation
 from training.data.augment import augment_maps, augment_pixels, drop_subwords
 from training.data.image_cache import LowerCache
 from training.data.pairs import Pairs, Rows
+from training.data.readings import SensorRows
 from training.data.recordings import AudioInputs, Recordings
 from training.data.text_cache import StateCache
 from training.data.truth import Truth
@@ -34,12 +36,14 @@ class EncoderInputs:
     image: Lower | None = None
     text: TextLower | None = None
     audio: AudioInputs | None = None
+    sensors: SensorReadings | None = None
 
     def to(self, device: torch.device) -> Self:
         """The same on a device; where they are there already, nothing is copied."""
         image = None if self.image is None else Lower(*(part.to(device) for part in self.image))
         text = None if self.text is None else TextLower(*(part.to(device) for part in self.text))
-        return type(self)(image, text, None if self.audio is None else self.audio.to(device))
+        sensors = None if self.sensors is None else SensorReadings(*(part.to(device) for part in self.sensors))
+        return type(self)(image, text, None if self.audio is None else self.audio.to(device), sensors)
 
 
 class BatchSource:
@@ -58,6 +62,7 @@ class BatchSource:
         states: StateCache | None = None,
         device: torch.device = CPU,
         recordings: Recordings | None = None,
+        readings: SensorRows | None = None,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
@@ -65,6 +70,7 @@ class BatchSource:
         self.captions = captions
         self.states = states
         self.recordings = recordings
+        self.readings = readings
         self.device = device
         self.truth = (truth if isinstance(truth, Truth) else Truth.of_labels(truth)).to(device)
         self.labels_NH = self.truth.labels_NH
@@ -72,6 +78,7 @@ class BatchSource:
             "image": pairs.image_of_N >= 0,
             "text": np.array([bool(part) for part in captions], dtype=bool),
             "audio": pairs.recording_of_N >= 0,
+            "sensors": np.zeros(len(pairs.records), dtype=bool) if readings is None else readings.has_N,
         }
         self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
         self.present_NM = self.present_NM.to(device)
@@ -79,8 +86,10 @@ class BatchSource:
         self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
 
     def same(self, rows: Rows) -> Tensor:
-        """(B, B) bool: rows with an equal text, image or recording, which are no negatives of one another."""
+        """(B, B) bool: rows of an equal text, image, recording or readings: no negatives of one another."""
         numbers = {"text": self._text_of_N, "image": self.pairs.image_of_N, "audio": self.pairs.recording_of_N}
+        if self.readings is not None:
+            numbers["sensors"] = self.readings.number_of_N
         equal_BB = np.zeros((len(rows), len(rows)), dtype=bool)
         for name, number_of_N in numbers.items():
             own_B = number_of_N[rows]
@@ -93,14 +102,16 @@ class BatchSource:
         text = self._texts([(int(row), 0) for row in rows if self.captions[row]])
         heard = self._heard(rows)
         audio = self.recordings.plain(heard) if self.recordings is not None and len(heard) else None
-        return EncoderInputs(image, text, audio).to(self.device)
+        read = rows[self.has["sensors"][rows]]
+        sensors = self.readings.plain(read) if self.readings is not None and len(read) else None
+        return EncoderInputs(image, text, audio, sensors).to(self.device)
 
     def augmented(
         self, rows: Rows, config: Augmentation, unknown_id: int, generator: torch.Generator
     ) -> EncoderInputs:
         """One of each row's captions, all as likely, and mirroring; maps, or pixels, and subwords augmented.
 
-        Recordings are changed at random, each still one row's.
+        Recordings and readings are changed at random, each still one row's.
         """
         picks = torch.randint(0, 1 << 30, (2, len(rows)), generator=generator).numpy()
         num_variants = 1 if self.cache is None else self.cache.num_variants
@@ -114,7 +125,11 @@ class BatchSource:
         if text is not None:
             text = drop_subwords(text, config, unknown_id, generator)
         audio = self._augmented_audio(rows, config, generator, joined=False)
-        return EncoderInputs(image, text, audio).to(self.device)
+        read = rows[self.has["sensors"][rows]]
+        sensors = None
+        if self.readings is not None and len(read):
+            sensors = self.readings.augmented(read, config, generator)
+        return EncoderInputs(image, text, audio, sensors).to(self.device)
 
     def speech(self, rows: Rows, config: Augmentation, generator: torch.Generator) -> EncoderInputs:
         """Recordings alone, changed at random, some of them followed by others of their speaker."""

@@ -137,7 +137,8 @@ def _decode(config: Preprocessing, record: Record) -> Sample:
         image = decode_image(record.image.read_bytes(), side_px=config.image.side_px)
     if record.audio is not None and config.audio is not None:
         audio = decode_audio(record.audio.read_bytes(), rate_hz=config.audio.rate_hz, limits=RECORDING_LIMITS)
-    return Sample(image=image, text=record.texts[0] if record.texts else None, audio=audio)
+    text = record.texts[0] if record.texts else None
+    return Sample(image=image, text=text, audio=audio, sensors=record.sensors)
 
 
 def measure(

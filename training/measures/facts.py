@@ -13,6 +13,7 @@ _LACKS: Mapping[str, Callable[[Record], bool]] = {
     "image": lambda record: record.image is None,
     "text": lambda record: not record.texts,
     "audio": lambda record: record.audio is None,
+    "sensors": lambda record: record.sensors is None,
     "transcript": lambda record: record.transcript is None,
 }
 

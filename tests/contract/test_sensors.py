@@ -1,0 +1,168 @@
+"""Sensors over HTTP: equal answers by every media type, ranges, faults. And all four modalities in one model."""
+
+import base64
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import httpx
+import pytest
+
+from app.served import Model
+from app.service import Service
+from app.settings import Settings
+from models.config import MODALITIES
+from models.predictor import load_predictor
+from tests.fakes import FakeSource, make_predictor, serving
+from tests.four import four_checkpoint
+from tests.sounds import spoken, wav
+from tests.tiny import image_file, picture
+
+PICTURE, SOUND = image_file(picture(0)), wav(spoken("a b"))
+SENSORS = {"speed": 3, "turn": 0.25, "wheel": None}
+WHOLE: dict[str, Any] = {
+    "image": base64.b64encode(PICTURE).decode(),
+    "text": "a red circle",
+    "audio": base64.b64encode(SOUND).decode(),
+    "sensors": SENSORS,
+}
+SUBSETS = [part for size in range(1, 5) for part in combinations(MODALITIES, size)]
+
+
+def load(settings: Settings) -> Service:
+    models = [Model(load_predictor(four_checkpoint())), Model(make_predictor())]
+    return Service(models, settings, FakeSource({}))
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[httpx.Client]:
+    """A client of a service with a real model of four modalities, and a fake one that knows no sensors."""
+    settings = Settings(num_workers=2, max_sensor_channels=5, max_sensor_steps=6)
+    with serving(settings, load) as client:
+        yield client
+
+
+def answered(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text
+    return {name: value for name, value in answer.json().items() if name != "request_id"}
+
+
+def problem(answer: httpx.Response, status: int = 422) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.json()["field"] == "sensors"
+    return str(answer.json()["detail"])
+
+
+def test_every_media_type_gives_equal_answers(four: httpx.Client) -> None:
+    by_json = answered(four.post("/predict", json=WHOLE))
+    files = {"image": ("a.png", PICTURE), "audio": ("a.wav", SOUND)}
+    fields = {"text": "a red circle", "sensors": json.dumps(SENSORS)}
+    assert answered(four.post("/predict", files=files, data=fields)) == by_json
+    assert by_json["modalities_used"] == list(MODALITIES)
+    alone = answered(four.post("/predict", json={"image": WHOLE["image"], "sensors": SENSORS}))
+    bare = four.post(
+        "/predict", content=PICTURE, headers={"Content-Type": "image/png"}, params={"sensors": fields["sensors"]}
+    )
+    assert answered(bare) == alone
+    assert set(alone["values"]) == {"steer", "speed"}
+    assert "std" in alone["values"]["steer"]
+
+
+@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
+def test_any_subset_of_four_modalities_answers_and_says_what_it_used(
+    four: httpx.Client, subset: tuple[str, ...]
+) -> None:
+    answer = answered(four.post("/predict", json={name: WHOLE[name] for name in subset}))
+    assert answer["modalities_used"] == list(subset)
+    assert all(label["score"] >= 0 for head in answer["classes"].values() for label in head)
+    batch = four.post("/predict/batch", json={"items": [{name: WHOLE[name] for name in subset}, WHOLE]}).json()
+    [one, _] = batch["results"]
+    for head, value in answer["values"].items():
+        assert one["values"][head]["value"] == pytest.approx(value["value"], abs=1e-4)
+
+
+def test_each_modality_counts_where_it_is_given_and_nowhere_else(four: httpx.Client) -> None:
+    """Masks hold: another value changes the answers of just those subsets that have the modality."""
+    others = {**WHOLE, "sensors": {"speed": 9, "turn": -0.9, "wheel": 60}}
+
+    def embedding(fields: dict[str, Any]) -> list[float]:
+        found: list[float] = answered(four.post("/embed", json=fields))["embedding"]
+        return found
+
+    for subset in SUBSETS:
+        one, other = (embedding({name: given[name] for name in subset}) for given in (WHOLE, others))
+        assert (one == pytest.approx(other, abs=1e-6)) == ("sensors" not in subset), subset
+
+
+@pytest.mark.parametrize("nothing", [None, {}, {"speed": None}, {"speed": [None, None], "turn": []}])
+def test_gaps_alone_are_an_absent_modality(four: httpx.Client, nothing: object) -> None:
+    answer = answered(four.post("/predict", json={"text": "a", "sensors": nothing}))
+    assert answer["modalities_used"] == ["text"]
+    alone = four.post("/predict", json={"sensors": nothing})
+    assert alone.status_code == 422
+    assert "nothing to look at" in alone.json()["detail"]
+
+
+def test_what_is_out_of_range_is_told_and_counts_all_the_same(four: httpx.Client) -> None:
+    within = answered(four.post("/predict", json={"sensors": {"speed": 10, "turn": 1}}))
+    assert "out_of_range" not in within
+    beyond = answered(four.post("/predict", json={"sensors": {"speed": [12, 11], "wheel": -7, "turn": 1}}))
+    assert beyond["out_of_range"] == {
+        "speed": {"value": 11.0, "low": 0.0, "high": 10.0},
+        "wheel": {"value": -7.0, "low": 0.0, "high": None},
+    }
+    farther = answered(four.post("/predict", json={"sensors": {"speed": 1e200, "wheel": -7, "turn": 1}}))
+    assert farther["values"] != beyond["values"]
+
+
+@pytest.mark.parametrize(
+    ("sensors", "says"),
+    [
+        ({"sped": 1}, "unknown channel 'sped'; did you mean 'speed'?"),
+        ({"speed": "3"}, "'speed' has '3', which is no finite number"),
+        ({"speed": [1, [2]]}, "'speed' has [2], which is no finite number"),
+        ([1, 2], "must be an object of readings by channel"),
+        ("speed=3", "must be an object of readings by channel"),
+    ],
+)
+def test_faults_are_told(four: httpx.Client, sensors: object, says: str) -> None:
+    assert says in problem(four.post("/predict", json={"sensors": sensors}))
+    [good, bad] = four.post(
+        "/predict/batch", json={"items": [{"sensors": {"speed": 1}}, {"sensors": sensors}]}
+    ).json()["results"]
+    assert good["status"] == 200
+    assert bad["status"] == 422
+    assert says in bad["problem"]["detail"]
+
+
+def test_too_much_is_refused(four: httpx.Client) -> None:
+    many = {f"c{place}": 1 for place in range(6)}
+    assert "6 channels; the limit is 5" in problem(four.post("/predict", json={"sensors": many}), 413)
+    long = four.post("/embed", json={"sensors": {"speed": [1] * 7}})
+    assert "7 steps; the limit is 6" in problem(long, 413)
+
+
+def test_a_model_that_knows_no_sensors_says_so(four: httpx.Client) -> None:
+    detail = problem(four.post("/models/fashion/predict", json={"sensors": {"speed": 1}}))
+    assert "does not know it. It knows: image, text." in detail
+
+
+def test_a_form_s_sensors_that_are_no_json_are_told(four: httpx.Client) -> None:
+    assert "not valid here" in problem(four.post("/predict", files={"sensors": (None, "speed=3")}))
+
+
+def test_classify_takes_sensors(four: httpx.Client) -> None:
+    fields = {"sensors": SENSORS, "labels": ["a red circle", "a blue star"]}
+    assert answered(four.post("/classify", json=fields))
+
+
+def test_a_model_describes_its_channels(four: httpx.Client) -> None:
+    found = four.get("/models/tiny").json()
+    assert found["modalities"] == list(MODALITIES)
+    assert found["sensors"]["steps"] == 1
+    assert found["sensors"]["channels"]["speed"] == {
+        "unit": "m/s", "low": 0.0, "high": 10.0, "mean": 5.0, "std": 3.0
+    }  # fmt: skip
+    assert found["sensors"]["channels"]["wheel"]["high"] is None
+    assert "sensors" not in four.get("/models/fashion").json()
