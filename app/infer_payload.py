@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from app.fields import File, RawFields
+from app.fields import FieldReader, File, RawFields
 from app.media import MEDIA
 from app.payload import MODALITY_FIELDS, RETRIEVAL_FIELDS, PredictRequest, read_predict
 from app.settings import Settings
@@ -26,6 +26,9 @@ T = TypeVar("T")
 MATCH_OUTPUTS = ("match_ids", "match_scores")
 PARAMETERS = (*RETRIEVAL_FIELDS, "gallery")
 """Of a request: the fields of /predict that say which matches are wanted. Any of them asks for matches."""
+
+OBJECTS = ("sensors",)
+"""Inputs whose elements are texts of JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ def _item(
     return read_predict(RawFields({**asked, **present}), settings)
 
 
-def _column(tensor: Tensor, settings: Settings) -> Sequence[str | File | None]:
+def _column(tensor: Tensor, settings: Settings) -> Sequence[Any]:
     """What each row holds, as a form or JSON would have brought it; None where it holds nothing."""
     name, shape = tensor.name, tensor.shape
     if name not in MODALITY_FIELDS:
@@ -128,17 +131,21 @@ def _column(tensor: Tensor, settings: Settings) -> Sequence[str | File | None]:
     ]
 
 
-def _element(name: str, value: bytes | str, settings: Settings) -> str | File | None:
+def _element(name: str, value: bytes | str, settings: Settings) -> Any:
+    """A string, a File, or what JSON says; None for nothing."""
     if not value:
         return None
-    if isinstance(value, str):
-        return value
-    if name in MEDIA:
+    if isinstance(value, bytes) and name in MEDIA:
         return File(name, Upload.of(value, settings.spool_bytes))
     try:
-        return value.decode()
+        text = value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         raise InputError(name, "an element is not UTF-8 text. Send it as UTF-8.") from None
+    return (
+        FieldReader(RawFields({name: text}, textual=True), (name,), settings).json(name)
+        if name in OBJECTS
+        else text
+    )
 
 
 def _bmp(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:

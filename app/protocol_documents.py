@@ -42,7 +42,7 @@ _BINARY_SIZE: Schema = {
 }
 _IN: Schema = _object(
     ["name", "shape", "datatype"],
-    name={"type": "string", "enum": ["image", "text", "audio"]},
+    name={"type": "string", "enum": list(MODALITY_FIELDS)},
     shape={**_SHAPE, "description": "The number of items; of pixels, [items, height, width, 3]."},
     datatype={"type": "string", "enum": ["BYTES", "UINT8"], "description": "UINT8 for pixels in RGB."},
     parameters={"type": "object", "properties": {"binary_data_size": _BINARY_SIZE}},

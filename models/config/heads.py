@@ -1,5 +1,4 @@
-"""What a network says: labels, numbers, an embedding of the fused vector; a transcript of a recording's frames; a
-text about an item."""
+"""What a network says: labels, numbers, an embedding of the fused vector; transcripts, and texts about items."""
 
 from typing import Annotated, Literal, Self
 

@@ -12,6 +12,7 @@ import pytest
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
+from app.tensor_request import HEADER
 from models.config import MODALITIES
 from models.predictor import load_predictor
 from tests.fakes import FakeSource, make_predictor, serving
@@ -166,3 +167,22 @@ def test_a_model_describes_its_channels(four: httpx.Client) -> None:
     }  # fmt: skip
     assert found["sensors"]["channels"]["wheel"]["high"] is None
     assert "sensors" not in four.get("/models/fashion").json()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_tensor_of_json_is_the_same_as_the_object(four: httpx.Client, binary: bool) -> None:
+    value = json.dumps(SENSORS).encode()
+    data: dict[str, Any] = {"name": "sensors", "shape": [2], "datatype": "BYTES"}
+    behind = b"".join(len(part).to_bytes(4, "little") + part for part in (value, b'{"speed": 9}'))
+    if binary:
+        head = json.dumps({"inputs": [{**data, "parameters": {"binary_data_size": len(behind)}}]}).encode()
+        length = {HEADER: str(len(head))}
+        answer = four.post("/v2/models/tiny/infer", content=head + behind, headers=length)
+    else:
+        data["data"] = [value.decode(), '{"speed": 9}']
+        answer = four.post("/v2/models/tiny/infer", json={"inputs": [data]})
+    assert answer.status_code == 200, answer.text
+    [steer] = [found for found in answer.json()["outputs"] if found["name"] == "steer"]
+    expected = answered(four.post("/predict", json={"sensors": SENSORS}))["values"]["steer"]["value"]
+    assert steer["data"][0] == pytest.approx(expected, abs=1e-4)
+    assert steer["data"][1] != pytest.approx(expected, abs=1e-4)
