@@ -18,7 +18,9 @@ from app.media import MEDIA
 from app.remote import RemoteFile
 from app.settings import Settings
 from app.upload import Upload
+from models.decode_sensors import decode_sensors
 from models.errors import InputError, TooLargeError
+from models.sample import Readings
 
 MAX_FIELDS = 64
 _MAX_BYTES_PER_CHARACTER = 4  # of UTF-8
@@ -159,6 +161,12 @@ class FieldReader:
         except OverflowError:
             raise InputError(name, "has a number that is too large.") from None
         return np.clip(wide, -3e38, 3e38).astype(np.float32)
+
+    def readings(self, name: str) -> Readings | None:
+        """Numbers, or lists of them, by channel, within the limits; None where there are only gaps."""
+        value = self.json(name)
+        limits = self._settings.decode_limits.sensors
+        return None if value is None else decode_sensors(value, limits=limits, field=name)
 
     def json(self, name: str) -> object:
         """Any JSON value, which in forms and queries comes as text."""

@@ -82,7 +82,7 @@ def _item(reader: FieldReader, settings: Settings, item_id: str) -> ItemWrite:
     if item_id in (".", ".."):
         raise InputError("id", "must not be '.' or '..': clients take these out of a path. Choose another.")
     labels, metadata = _object(reader, "labels"), _object(reader, "metadata")
-    write = ItemWrite(id=item_id, inputs=required(read_inputs(reader, settings)), labels=labels, metadata=metadata)
+    write = ItemWrite(id=item_id, inputs=required(read_inputs(reader)), labels=labels, metadata=metadata)
     for name, value in labels.items():
         if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(p, str) for p in value)):
             raise InputError("labels", f"{name[:60]!r} must be a string or a list of strings.")

@@ -40,7 +40,7 @@ def read_classify(fields: RawFields, settings: Settings) -> ClassifyRequest:
     if not LEAST_TEMPERATURE <= temperature <= 100:
         raise InputError("temperature", f"must be at least {LEAST_TEMPERATURE} and at most 100.")
     return ClassifyRequest(
-        inputs=required(read_inputs(reader, settings)),
+        inputs=required(read_inputs(reader)),
         labels=_labels(reader),
         template=template,
         temperature=temperature,

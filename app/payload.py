@@ -14,7 +14,6 @@ from app.places import read_place
 from app.settings import Settings
 from app.upload import Upload
 from models.config import MODALITIES
-from models.decode_sensors import decode_sensors
 from models.errors import InputError, TooLargeError
 from models.sample import Readings
 from retrieval.errors import QueryError
@@ -123,7 +122,7 @@ def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
     reader = FieldReader(fields, PREDICT_FIELDS, settings)
     search, retrieve = _search(reader, settings), reader.boolean("retrieve", default=True)
     return PredictRequest(
-        inputs=required(read_inputs(reader, settings)),
+        inputs=required(read_inputs(reader)),
         num_labels=reader.integer("num_labels", 5, least=0),
         coverage=reader.share("coverage"),
         explain=reader.boolean("explain", default=False),
@@ -158,14 +157,14 @@ def _read_item(item: object, settings: Settings) -> PredictRequest | Exception:
 
 def read_embed(fields: RawFields, settings: Settings) -> Inputs:
     """Check the fields of /embed. Raises as `read_predict` does."""
-    return required(read_inputs(FieldReader(fields, MODALITY_FIELDS, settings), settings))
+    return required(read_inputs(FieldReader(fields, MODALITY_FIELDS, settings)))
 
 
 def read_search(fields: RawFields, settings: Settings) -> SearchRequest:
     """Check the fields of a gallery's search; raises as `read_predict` does, and for two kinds of query."""
     reader = FieldReader(fields, SEARCH_FIELDS, settings)
     group_by = reader.text("group_by")
-    inputs = read_inputs(reader, settings)
+    inputs = read_inputs(reader)
     request = SearchRequest(
         search=replace(
             _search(reader, settings),
@@ -215,14 +214,10 @@ def required(inputs: Inputs | None) -> Inputs:
     return inputs
 
 
-def read_inputs(reader: FieldReader, settings: Settings) -> Inputs | None:
+def read_inputs(reader: FieldReader) -> Inputs | None:
     """What there is of the modalities, None where there is nothing. Raises InputError."""
-    sensors = reader.json("sensors")
-    inputs = Inputs(
-        **{name: reader.file(name) for name in MEDIA},
-        text=reader.text("text"),
-        sensors=None if sensors is None else decode_sensors(sensors, limits=settings.decode_limits.sensors),
-    )
+    files = {name: reader.file(name) for name in MEDIA}
+    inputs = Inputs(**files, text=reader.text("text"), sensors=reader.readings("sensors"))
     return None if inputs == Inputs() else inputs
 
 
