@@ -1,0 +1,1 @@
+"""Driving in CarRacing: a simulator, an expert who obeys commands, a recorder, and a run through the service."""
