@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from app.telemetry import Trace
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+_WRITES = "/generate"
 _WORK = (
     "/predict", "/predict/batch", "/embed", "/search", "/classify", "/transcribe", "/items:batch",
-    "/infer", "/embeddings",
+    "/infer", "/embeddings", _WRITES,
 )  # fmt: skip
 """What the paths end with whose requests go into the pipe."""
 
@@ -57,8 +58,10 @@ class AdmissionMiddleware:
         work = next((end for end in _WORK if scope["path"].endswith(end)), None) if _is_post(scope) else None
         if work is not None:
             service: Service = scope["app"].state.service
+            pipeline = service.pipeline
+            admit = pipeline.generation.admit if work == _WRITES else pipeline.admit
             try:
-                service.pipeline.admit(call_of(scope, service.settings))
+                admit(call_of(scope, service.settings))
             except (InputError, QueueFullError, TimeoutError) as error:
                 scope["route"] = SimpleNamespace(path_format=work)  # what the metrics count it under
                 await problem_response(error, scope["state"]["request_id"], scope)(scope, receive, send)

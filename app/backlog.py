@@ -68,12 +68,21 @@ class Backlog(Generic[In]):
 
     def pause(self) -> float | None:
         """Seconds to wait for a fuller batch, 0 or less where there is one to take; None where nothing waits."""
-        while len(self) and self._is_dead(self._queue.peek()):
-            self._queue.pop()
-        if not len(self):
+        if self._next() is None:
             return None
         patience = self.pace.patience_seconds(self.shrunk.items - len(self), self._limits.linger_seconds)
         return self._queue.peek().arrived + patience - perf_counter()
+
+    def pop_if(self, fits: Callable[[Job[In, Any]], bool]) -> Job[In, Any] | None:
+        """The next item that somebody waits for, if it fits."""
+        job = self._next()
+        return None if job is None or not fits(job) else self._queue.pop()
+
+    def _next(self) -> Job[In, Any] | None:
+        """The next item, once those that nobody waits for are dropped."""
+        while len(self) and self._is_dead(self._queue.peek()):
+            self._queue.pop()
+        return self._queue.peek() if len(self) else None
 
     def take(self, num_idle: int) -> list[Job[In, Any]]:
         """The next batch, within the limits and leaving idle workers their share; without what is dead."""

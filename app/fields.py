@@ -147,6 +147,20 @@ class FieldReader:
             raise InputError(name, f"must be true or false, not {_kind(value)}.")
         return value
 
+    def strings(self, name: str) -> list[str] | None:
+        """A string, or a list of them; by a form or a query, what is no list of JSON is one string."""
+        value = self._values.get(name)
+        if self._textual and not (isinstance(value, str) and value.lstrip().startswith("[")):
+            value = self.text(name)
+        else:
+            value = self.json(name)
+        if value is None:
+            return None
+        parts: list[Any] = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, str) for part in parts):
+            raise InputError(name, "must be a string, or a list of strings.")
+        return parts
+
     def vector(self, name: str) -> NDArray[np.float32] | None:
         """A list of numbers, as float32; the gallery checks its length."""
         value = self.json(name)

@@ -23,6 +23,7 @@ from app.routes import (
     classify,
     embed,
     galleries,
+    generate,
     health,
     inference,
     items,
@@ -71,7 +72,8 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     )
     app.state.metrics = Metrics()
     for module in (
-        predict, embed, classify, transcribe, live, galleries, items, models, health, metrics, inference, openai
+        predict, embed, classify, generate, transcribe, live, galleries, items, models, health, metrics, inference,
+        openai,
     ):  # fmt: skip
         app.include_router(module.router)
 

@@ -19,8 +19,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from app.desk import Written
     from app.registry import Registry
-    from app.served import Answer
+    from app.served import Answer, Model
     from app.service import Service
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -79,6 +80,20 @@ class Metrics:
         self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
         self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
         self._streams = Gauge("intermodal_streams", "Live streams that are open.", registry=registry)
+        self._tokens = Counter(
+            "intermodal_generated_tokens", "Tokens of texts that were written.", ("model",), registry=registry
+        )
+        self._texts = Counter(
+            "intermodal_texts",
+            "Texts that were written, by what ended them.",
+            ("model", "ended"),
+            registry=registry,
+        )
+        self._first = Histogram(
+            "intermodal_first_token_seconds", "From the work's begin to a text's first piece.", ("model",),
+            buckets=_STAGE_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._rows = Gauge("intermodal_generation_rows", "Rows that are being written.", registry=registry)
         self._draining = Gauge("intermodal_draining", "1 from the signal to stop on.", registry=registry)
         self._loads = Counter(
             "intermodal_model_loads", "Versions read while serving, by what became of them.", ("name", "outcome"),
@@ -100,6 +115,10 @@ class Metrics:
         self._batch_limit.set_function(service.pipeline.queues["forward"].max_items)
         service.pipeline.queues["forward"].on_batch = self._batch.observe
         service.pipeline.door.on_refusal = self._shed.inc
+        generation = service.pipeline.generation
+        generation.door.on_refusal = self._shed.inc
+        generation.on_written = self._written
+        self._rows.set_function(generation.scribes.num_running)
         service.pipeline.on_answer = self._answered
         self._streams.set_function(lambda: service.streams.num_open)
         self._draining.set_function(lambda: float(service.draining))
@@ -118,6 +137,12 @@ class Metrics:
         self._subset_of(name, "+".join(prediction.modalities_used)).inc()
         for head, scores_C in prediction.scores.items():
             self._confidence_of(name, head).observe(float(scores_C.max()))
+
+    def _written(self, model: "Model", written: "Written", began: float) -> None:
+        self._tokens.labels(model.name).inc(written.caption.num_tokens)
+        self._texts.labels(model.name, written.caption.finish_reason).inc()
+        if written.first is not None:
+            self._first.labels(model.name).observe(written.first - began)
 
     def exposition(self) -> bytes:
         """Everything counted so far, in the text format."""

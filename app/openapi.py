@@ -37,7 +37,7 @@ _JSON_FILES = {modality: _file_in_json(kind.noun) for modality, kind in MEDIA.it
 _FORM_FILES: dict[str, Schema] = {
     modality: {**_FILE, "description": f"{kind.noun.capitalize()}'s file."} for modality, kind in MEDIA.items()
 }
-_TEXT: Schema = {"type": "string", "description": "A text."}
+TEXT: Schema = {"type": "string", "description": "A text."}
 _READING: Schema = {"type": ["number", "null"]}
 _SENSORS: Schema = {
     "type": "object",
@@ -61,7 +61,7 @@ _RETRIEVAL: dict[str, Schema] = {
     "filter": {"type": "object", "description": _FILTER},
 }
 _PREDICT: dict[str, Schema] = {
-    "text": _TEXT,
+    "text": TEXT,
     "sensors": _SENSORS,
     "num_labels": {
         "type": "integer",
@@ -86,7 +86,7 @@ _PREDICT: dict[str, Schema] = {
     "gallery": {"type": "string", "description": "The gallery searched: one of the model's; its own without it."},
 }
 _SEARCH: dict[str, Schema] = {
-    "text": _TEXT,
+    "text": TEXT,
     "sensors": _SENSORS,
     "vector": {
         "type": "array",
@@ -126,7 +126,7 @@ def _body(content: dict[str, Schema]) -> Schema:
     return {"required": True, "content": {kind: {"schema": schema} for kind, schema in content.items()}}
 
 
-def _three_media_types(
+def three_media_types(
     properties: dict[str, Schema], *, no_query: tuple[str, ...] = (), files: tuple[str, ...] = tuple(MEDIA)
 ) -> Schema:
     """A request body by any of the three media types, and the query that goes with a bare file."""
@@ -154,21 +154,21 @@ def _three_media_types(
     }
 
 
-PREDICT = _three_media_types(_PREDICT)
-EMBED = _three_media_types({"text": _TEXT, "sensors": _SENSORS})
-SEARCH = _three_media_types(_SEARCH, no_query=("vector", "like"))
+PREDICT = three_media_types(_PREDICT)
+EMBED = three_media_types({"text": TEXT, "sensors": _SENSORS})
+SEARCH = three_media_types(_SEARCH, no_query=("vector", "like"))
 _LABELS: Schema = {
     "type": "object",
     "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
     "description": 'By name, e.g. {"colour": "Red", "tags": ["warm", "new"]}.',
 }
 _ITEM: dict[str, Schema] = {
-    "text": _TEXT,
+    "text": TEXT,
     "sensors": _SENSORS,
     "labels": _LABELS,
     "metadata": {"type": "object", "description": "Anything else in JSON; filters reach into it."},
 }
-ITEM = _three_media_types(_ITEM)
+ITEM = three_media_types(_ITEM)
 ITEMS: Schema = {
     "requestBody": _body(
         {
@@ -197,9 +197,9 @@ ITEMS: Schema = {
         }
     ),
 }
-CLASSIFY = _three_media_types(
+CLASSIFY = three_media_types(
     {
-        "text": _TEXT,
+        "text": TEXT,
         "sensors": _SENSORS,
         "labels": {
             "type": "array",
@@ -224,7 +224,7 @@ CLASSIFY = _three_media_types(
         "model": {"type": "string", "description": "The default model where it is left out."},
     }
 )
-TRANSCRIBE = _three_media_types(
+TRANSCRIBE = three_media_types(
     {
         "num_beams": {
             "type": "integer",

@@ -1,6 +1,7 @@
 """The pipe that every item goes through, in worker threads, off the event loop.
 
     inputs ──decode, prepare──► Example ──batch, encode, fuse──► Prediction ──search──► Answer
+                                   └──────write, token by token──► Written
 
 Each arrow has workers of its own, so that one batch is searched for while the next is computed. Knows models and
 queues; knows nothing of HTTP, nor of which models are served."""
@@ -8,7 +9,7 @@ queues; knows nothing of HTTP, nor of which models are served."""
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -16,12 +17,16 @@ from app.batch_limits import Limits
 from app.batching import Batcher
 from app.call import Call
 from app.door import Door
+from app.generation import Generation, Text
 from app.media import DecodeLimits
 from app.passes import FORWARDS, kind_of
 from app.payload import Inputs
+from app.scribes import Scribes
+from app.seeking import Search, search_each, search_for
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import Found, Matched, Raw, Ready, SearchBy
+from models.caption import Writing
 from models.config import MODALITIES
 from models.cores import usable_cores
 from models.errors import InputError
@@ -31,8 +36,6 @@ from models.sample import Sample
 from models.shapley import Doubles
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Match
-
-_Search = Callable[[], Sequence[Match]]
 
 _WATCH_SECONDS = 0.25
 _MAX_STUCK = 8  # threads that hang and cannot be ended; beyond, only a new process helps
@@ -64,8 +67,8 @@ class Pipeline:
         self._decoder = Batcher[Raw, Ready](self._decode, name="decode", limits=Limits(items=1), **light)
         # The items of a forward pass come at once, and are answered at once: one wake-up for all.
         together = Limits(items=settings.max_batch_items)
-        self._searcher = Batcher[tuple[_Search, Found | None], Matched](
-            _search_each, name="search", limits=together, **light
+        self._searcher = Batcher[tuple[Search, Found | None], Matched](
+            search_each, name="search", limits=together, **light
         )
         self._forward = Batcher[Ready, Found](
             self._forward_batch,
@@ -84,16 +87,23 @@ class Pipeline:
             max_queue_items=max_queue_items,
             cost=_cost,
         )
-        self._decoder.lead_to(self._forward, lambda ready: None if _is_unsaid(ready) else ready)
-        self._forward.lead_to(self._searcher, _search_for)
+        self.generation = Generation(settings, self._decoder, num_workers, max_queue_items)
+        self.generation.scribes.on_outcome = self._note
+        self._decoder.lead_to(self._forward, lambda ready: None if _is_for_no_pass(ready) else ready)
+        self._forward.lead_to(self._searcher, search_for)
         self.on_answer: Callable[[Answer], object] = lambda _: None
         """Takes each answer, within the event loop."""
         self._watch: asyncio.Task[None] | None = None
 
     @property
-    def queues(self) -> Mapping[str, Batcher[Any, Any]]:
+    def queues(self) -> Mapping[str, Batcher[Any, Any] | Scribes]:
         """The queues by name, for whoever counts."""
-        return {"decode": self._decoder, "forward": self._forward, "search": self._searcher}
+        return {
+            "decode": self._decoder,
+            "forward": self._forward,
+            "search": self._searcher,
+            "generate": self.generation.scribes,
+        }
 
     def start(self) -> None:
         """Start the workers, within the event loop that will submit."""
@@ -171,7 +181,7 @@ class Pipeline:
             raise ValueError("a variation gives a fall")
         return found.fall
 
-    async def search(self, query: _Search, call: Call) -> Sequence[Match]:
+    async def search(self, query: Search, call: Call) -> Sequence[Match]:
         """Search by what needs no forward pass; `query` runs in a worker. Raises as `run` does."""
         self.admit(call)
         async with asyncio.timeout(call.timeout_seconds()):
@@ -193,6 +203,9 @@ class Pipeline:
         await self._answer(Raw(model, sample, search=search), call)
         if model.predictor.transcriber is not None:
             await self._through(Raw(model, sample, "transcript"), call)
+        if model.captioner is not None:
+            writing = Writing(max_tokens=1)
+            await self.generation.write(Raw(model, sample, "text"), Text(writing), replace(call, admitted=True))
 
     async def _answer(self, raw: Raw, call: Call) -> Answer:
         found, matches = await self._through(raw, call)
@@ -226,7 +239,8 @@ class Pipeline:
             try:
                 self._decoder.replace_stuck(limit_seconds)
                 self._searcher.replace_stuck(limit_seconds)
-                for model in (ready.raw.model for ready in self._forward.replace_stuck(limit_seconds)):
+                stuck = [ready.raw.model for ready in self._forward.replace_stuck(limit_seconds)]
+                for model in stuck + self.generation.scribes.replace_stuck(limit_seconds):
                     # Until an inference shows that it works.
                     self.failed.add((model.name, model.version))
             except Exception:  # no thread may be had just now; the next look tries again
@@ -260,38 +274,27 @@ class Pipeline:
             except InputError:  # the request's fault, and not the engine's
                 raise
             except Exception:
-                self.failed.add((model.name, model.version))
+                self._note(model, False)
                 raise
-            self.failed.discard((model.name, model.version))
+            self._note(model, True)
             results |= dict(zip(rows, found, strict=True))
         return [results[row] for row in range(len(works))]
 
+    def _note(self, model: Model, works: bool) -> None:
+        """Note whether the model's last pass went well."""
+        key = (model.name, model.version)
+        if works:
+            self.failed.discard(key)
+        else:
+            self.failed.add(key)
 
-def _is_unsaid(ready: Ready) -> bool:
-    """Whether nothing is heard in what is to be transcribed: that takes no pass."""
-    return not ready.examples
+
+def _is_for_no_pass(ready: Ready) -> bool:
+    """Whether nothing is heard in what is to be transcribed, or scribes are to write."""
+    return not ready.examples or ready.raw.want == "text"
 
 
 def _cost(ready: Ready) -> tuple[int, ...]:
     cost_of = ready.raw.model.predictor.preprocessors.cost
     costs = [cost_of(example) for example in ready.examples]
     return tuple(sum(cost.get(modality, 0) for cost in costs) for modality in MODALITIES)
-
-
-def _search_for(found: Found) -> tuple[_Search, Found] | None:
-    search = found.ready.raw.search
-    if search is None or found.prediction is None:
-        return None
-    return partial(search, found.prediction.embedding_E), found
-
-
-def _search_each(waiting: list[tuple[_Search, Found | None]]) -> list[Matched | Exception]:
-    return [_search(search, found) for search, found in waiting]
-
-
-def _search(search: _Search, found: Found | None) -> Matched | Exception:
-    start = perf_counter()
-    try:
-        return Matched(search(), perf_counter() - start, found)
-    except Exception as error:  # this item's; the others' searches have nothing to do with it
-        return error

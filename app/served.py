@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from app.captioners import Captioner
 from app.media import DecodeLimits
 from app.payload import Inputs
 from app.refusals import NotFoundError
@@ -66,6 +67,11 @@ class Model:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that it knows."""
         return self.predictor.modalities
+
+    @property
+    def captioner(self) -> Captioner | None:
+        """What writes texts; None where the model has no head for it."""
+        return getattr(self.predictor, "captioner", None)
 
     @property
     def on_cpu(self) -> bool:

@@ -4,32 +4,35 @@ Knows nothing of HTTP."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from app.call import Call
+from app.capabilities import check_generates, check_known, check_transcribes, first_able, generates, transcribes
 from app.checkpoints import Checkpoints, Source
+from app.desk import Written
 from app.explaining import explain
 from app.galleries import Bound, Galleries
+from app.generation import Text
 from app.lifecycle import Lifecycle
 from app.live import Streams
 from app.payload import Inputs, PredictRequest, SearchRequest
 from app.pipeline import Pipeline
 from app.poller import Poller
 from app.reembedding import Reembedding
-from app.refusals import NotFoundError
 from app.registry import Registry
 from app.remote import Fetcher, RemoteFile
+from app.searches import check_target, no_target, search_by_vector, search_gallery
 from app.served import Answer, Model
 from app.settings import Settings
-from app.stages import SearchBy
-from models.errors import InputError
+from app.stages import Raw, SearchBy
+from models.caption import Writing
 from models.sample import Sample
 from models.transcript import Decoding, Transcript
-from retrieval.errors import QueryError
 from retrieval.gallery import Floats, Gallery, Match, Query
 from retrieval.store import Store
 
@@ -171,19 +174,54 @@ class Service:
         Raises:
             NotFoundError: no such model, or none that transcribes.
         """
-        if name is not None:
-            return self.model(name)
-        found = next((model for model in self.registry.current if model.predictor.transcriber is not None), None)
-        if found is None:
-            raise NotFoundError("No model that is served here transcribes. Serve one with a head of transcripts.")
-        return found
+        return first_able(self.registry, name, transcribes, "transcribes. Serve one with a head of transcripts.")
+
+    async def generate(
+        self,
+        model: Model,
+        inputs: Inputs,
+        options: Mapping[str, Any],
+        call: Call,
+        hear: Callable[[str], None] | None = None,
+    ) -> Written:
+        """Write a text about an image, or on from a text; raises as `predict` does.
+
+        Args:
+            model: that writes.
+            inputs: the image, the text to continue, or both.
+            options: by field of `Writing`.
+            call: whose.
+            hear: takes each new piece.
+
+        Raises:
+            InputError: the model writes no texts, or not such.
+        """
+        captioner = check_generates(model)
+        if inputs.image is not None:
+            check_known(model, Inputs(image=inputs.image))
+        writing = Writing(**options)
+        head, limit = model.predictor.config.network.caption, self.settings.max_generated_tokens
+        if writing.max_tokens is None and head is not None and head.max_tokens > limit:
+            writing = replace(writing, max_tokens=limit)
+        captioner.check(inputs.modalities, inputs.text or "", writing)
+        await self._fetch(inputs, call, self.pipeline.generation.admit)
+        text = Text(writing, inputs.text or "", hear)
+        return await self.pipeline.generation.write(Raw(model, inputs, "text"), text, call)
+
+    def generator(self, name: str | None = None) -> Model:
+        """The model of that name; without one, the first that writes texts.
+
+        Raises:
+            NotFoundError: no such model, or none that writes.
+        """
+        return first_able(self.registry, name, generates, "writes texts. Serve one with a head of captions.")
 
     async def search(self, bound: Bound, request: SearchRequest, call: Call) -> Sequence[Match]:
         """Search a gallery by inputs, a vector, or an item of it; raises as `predict` does."""
         model, gallery = bound.model, bound.gallery
-        _check_target(gallery, request.search.target)
+        check_target(gallery, request.search.target)
         if request.inputs is None:
-            return await self.pipeline.search(partial(_search_by_vector, gallery, request), call)
+            return await self.pipeline.search(partial(search_by_vector, gallery, request), call)
         if request.weights is None:
             return (await self._answer(model, request.inputs, gallery, request.search, call)).matches
         vectors = await self.vectors(model, request.inputs, call)
@@ -202,10 +240,10 @@ class Service:
         check_known(model, inputs)
         search: SearchBy | None = None
         if query is not None and gallery is not None:
-            _check_target(gallery, query.target)
-            search = partial(_search, gallery, query)
+            check_target(gallery, query.target)
+            search = partial(search_gallery, gallery, query)
         elif query is not None and query.target not in model.embedding.targets:
-            raise _no_target(query.target, model.embedding.targets)
+            raise no_target(query.target, model.embedding.targets)
         if wanted is not None and wanted.coverage is not None:
             model.predictor.check_coverage(inputs.modalities)
         await self._fetch(inputs, call)
@@ -213,10 +251,10 @@ class Service:
             return await explain(self.pipeline, model, inputs, search, call, self.settings.detail)
         return await self.pipeline.run(model, inputs, search, call)
 
-    async def _fetch(self, inputs: Inputs, call: Call) -> None:
+    async def _fetch(self, inputs: Inputs, call: Call, admit: Callable[[Call], None] | None = None) -> None:
         for file in inputs.files:
             if isinstance(file, RemoteFile):
-                self.pipeline.admit(call)  # or the fetch would be for nothing
+                (admit or self.pipeline.admit)(call)  # or the fetch would be for nothing
                 await self._fetcher.fill(file, call.record, call.remaining_seconds())
 
     async def _fill(self, model: Model) -> None:
@@ -229,54 +267,3 @@ class Service:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def check_known(model: Model, inputs: Inputs) -> None:
-    """Refuse what the model does not know.
-
-    Raises:
-        InputError: naming the modality.
-    """
-    for name in inputs.modalities:
-        if name not in model.modalities:
-            raise InputError(
-                name, f"the model {model.name!r} does not know it. It knows: {', '.join(model.modalities)}."
-            )
-
-
-def check_transcribes(model: Model) -> None:
-    """Refuse a model that has no head of transcripts.
-
-    Raises:
-        InputError: it has none.
-    """
-    if model.predictor.transcriber is None:
-        raise InputError("model", f"the model {model.name!r} does not transcribe. Ask one that does.")
-
-
-def _check_target(gallery: Gallery, target: str) -> None:
-    if target not in gallery.targets:
-        raise _no_target(target, gallery.targets)
-
-
-def _no_target(target: str, targets: Sequence[str]) -> QueryError:
-    return QueryError("target", f"no vectors named {target[:60]!r}. There are: {', '.join(targets)}.")
-
-
-def _search(gallery: Gallery, query: Query, query_E: Floats) -> Sequence[Match]:
-    return gallery.search(query_E, query)
-
-
-def _search_by_vector(gallery: Gallery, request: SearchRequest) -> Sequence[Match]:
-    """Neighbours of a vector, or of an item, which is not its own."""
-    search, query_E = request.search, request.vector
-    if request.like is not None:
-        query_E = gallery.vector(request.like, search.target)
-        if query_E is None:
-            raise QueryError(
-                "like", f"no item {request.like[:60]!r} with a vector {search.target!r}. Name another."
-            )
-        search = replace(search, exclude=request.like)
-    if query_E is None:
-        raise ValueError("a search needs a vector or an item")
-    return gallery.search(query_E, search)

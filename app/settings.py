@@ -142,6 +142,15 @@ class Settings(BaseSettings):
     max_streams: int = Field(64, ge=1, description="Live streams open at once; one more is refused (429).")
     max_stream_seconds: float = Field(3600.0, gt=0, description="Longest live stream, in seconds of sound.")
     stream_idle_seconds: float = Field(30.0, gt=0, description="Time that a live stream may send nothing.")
+    max_generated_tokens: int = Field(128, ge=1, le=4096, description="Most tokens of a text that is written.")
+    max_generation_beams: int = Field(8, ge=1, le=64, description="Most beams of a text that is written.")
+    max_generation_rows: int = Field(
+        32, ge=1, le=1024, description="Rows that a thread writes at once; each beam of a text is one."
+    )
+    max_stop_strings: int = Field(4, ge=1, le=64, description="Most strings of which each ends a text.")
+    keep_alive_seconds: float = Field(
+        10.0, gt=0, description="Silence of a stream of text, before a comment keeps its connection open."
+    )
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")
     max_item_json_bytes: int = Field(
         65_536, ge=64, description="Labels and metadata of an item of a gallery, in bytes of JSON."

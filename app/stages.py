@@ -24,14 +24,15 @@ class Raw:
     """What comes in.
 
     inputs: as they came, or decoded.
-    want: what the network is to give: a prediction, the vectors that a gallery keeps, a transcript; what an
+    want: what the network is to give: a prediction, the vectors that a gallery keeps, a transcript, a text;
+        what an
         explanation begins with, or what it costs to leave something out.
     search: what to do with a prediction's embedding; None where no matches are wanted.
     """
 
     model: Model
     inputs: Inputs | Sample
-    want: Literal["prediction", "vectors", "transcript", "original", "fall"] = "prediction"
+    want: Literal["prediction", "vectors", "transcript", "text", "original", "fall"] = "prediction"
     search: SearchBy | None = None
     decoding: Decoding = GREEDY
     detail: Detail = DETAIL

@@ -18,7 +18,7 @@ from app.errors import log_failure, logged_path, problem_response
 from app.metrics import Metrics
 from app.refusals import ClosedError
 
-STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "search", "explain")
+STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "generate", "search", "explain")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
 _PROBES = ("/health/", "/v2/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")

@@ -13,11 +13,12 @@ from starlette.websockets import WebSocketState
 
 from app.auth import check_origin
 from app.call import Call
+from app.capabilities import check_transcribes
 from app.errors import NotReadyError, log_failure, problem_of, problem_response, status_of
 from app.live import LiveStream
 from app.live_payload import read_live
 from app.served import Model
-from app.service import Service, check_transcribes
+from app.service import Service
 from models.errors import InputError
 from models.sample import Sample
 from models.transcript import Transcript

@@ -89,6 +89,7 @@ class ModelResponse(BaseModel):
         None, exclude_if=is_none, description="Left out where it knows no sensors."
     )
     transcribes: bool = Field(description="Whether it says what is said in a recording.")
+    generates: bool = Field(description="Whether it writes texts.")
     dimensions: int = Field(description="Length of an embedding.")
     embedding_id: str
     engine: str
@@ -117,6 +118,7 @@ class ModelResponse(BaseModel):
             if config.preprocessing.sensors is None
             else SensorsResponse.of(config.preprocessing.sensors),
             transcribes=model.predictor.transcriber is not None,
+            generates=model.captioner is not None,
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,
             engine=model.predictor.engine.name,

@@ -14,6 +14,7 @@ from app.body import FORM, JSON
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
+from tests.fake_captions import make_writing_service
 from tests.fakes import make_hearing_service, serving
 
 
@@ -79,3 +80,23 @@ def test_no_request_breaks_a_service_that_hears(
     hearing: httpx.Client, operation: APIOperation, mode: GenerationMode
 ) -> None:
     send(hearing, operation, mode)
+
+
+@pytest.fixture(scope="module")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a service whose default model writes texts."""
+    folder = tmp_path_factory.mktemp("writing")
+    with serving(Settings(num_workers=2), partial(make_writing_service, folder, first="scribe")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in operations() if operation.path in ("/predict", "/generate")],
+    ids=lambda operation: operation.label,
+)
+def test_no_request_breaks_a_service_that_writes(
+    writing: httpx.Client, operation: APIOperation, mode: GenerationMode
+) -> None:
+    send(writing, operation, mode)
