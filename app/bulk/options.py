@@ -14,7 +14,7 @@ from models.manifest import Columns
 Say = Callable[[str], None]
 
 COLUMNS = ("id", "image", "audio", "text", "labels", "multi_labels", "targets", "metadata")
-_SINGLE = ("id", "image", "audio")
+_SINGLE = ("id", "image", "audio", "sensors")
 _LINE_SECONDS = 2.0
 _SETTING = "setting."
 

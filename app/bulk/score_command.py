@@ -14,7 +14,7 @@ from app.settings import PROGRAM, Settings
 from models.errors import ConfigError
 from models.manifest import Record, read_records
 
-COLUMNS = ("id", "image", "audio", "text")
+COLUMNS = ("id", "image", "audio", "text", "sensors")
 
 
 def main(arguments: Sequence[str], say: Say) -> int:

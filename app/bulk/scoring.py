@@ -74,7 +74,7 @@ def _inputs(record: Record, model: Model) -> Inputs | None:
     """What the model knows of the row.
 
     Raises:
-        InputError: a file that is not there.
+        InputError: a file that is not there, or readings that are none.
     """
     given: dict[str, Any] = {}
     for name in MEDIA:
@@ -85,6 +85,11 @@ def _inputs(record: Record, model: Model) -> Inputs | None:
                 raise InputError(name, f"{error.strerror}: {path.name}. Mend the row's path.") from None
     if record.texts and "text" in model.modalities:
         given["text"] = record.texts[0]
+    if "sensors" in model.modalities:
+        if record.faults:
+            raise InputError(*record.faults[0].split(": ", 1))
+        if record.sensors is not None:
+            given["sensors"] = record.sensors
     return Inputs(**given) if given else None
 
 
