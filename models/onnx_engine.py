@@ -6,10 +6,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from models import onnx_texts
 from models.allocation import within_memory
 from models.batch import Arrays, Batch
 from models.checkpoint import Checkpoint
-from models.engine import Encoded, Floats, Frames, Output, no_frames, scatter
+from models.engine import Encoded, Floats, Frames, Output, Texts, no_frames, scatter
 from models.errors import CheckpointError
 
 MAX_PIXELS_PER_RUN = 65_536
@@ -20,7 +21,10 @@ MAX_FEATURES_PER_RUN = 1_600
 
 
 class OnnxEngine:
-    """Runs `encode.<modality>`, `fuse` and, for transcripts, `ctc`. Several threads may use a session at once."""
+    """Runs `encode.<modality>`, `fuse` and, for transcripts, `ctc`, for captions `caption.*`.
+
+    Several threads may use a session at once.
+    """
 
     name = "onnx"
     device = "cpu"
@@ -46,6 +50,14 @@ class OnnxEngine:
         transcript = config.network.transcript
         self._num_tokens = 0 if transcript is None else len(transcript.tokens)
         self._ctc = None if transcript is None else _Session(checkpoint, "ctc", weights, num_threads)
+        caption = config.network.caption
+        self._details: dict[str, int] = {}
+        if caption is not None:
+            self._num_layers = caption.layers
+            self._prefill = _Session(checkpoint, "caption.prefill", weights, num_threads)
+            self._step = _Session(checkpoint, "caption.step", weights, num_threads)
+            shapes = self._prefill.widths()
+            self._details = {name: shapes[f"details.{name}"] for name in caption.reads}
 
     def encode(self, batch: Batch) -> Encoded:
         """See `Engine.encode`."""
@@ -59,12 +71,26 @@ class OnnxEngine:
         """See `Engine.frames`."""
         return within_memory(lambda: self._frames(batch))
 
+    def begin(self, encoded: Encoded) -> Texts:
+        """See `Engine.begin`."""
+        if not self._details:
+            raise ValueError("texts need a network with a caption")
+        details: Arrays = {}
+        for name, part in encoded.details.items():
+            details |= {f"details.{name}": part.values_BTD, f"valid.{name}": part.valid_BT}
+        return within_memory(lambda: onnx_texts.begin(self._prefill.run, details, self._num_layers))
+
+    def write(self, texts: Texts, ids_RT: NDArray[np.int64]) -> tuple[Floats, Texts]:
+        """See `Engine.write`."""
+        assert isinstance(texts, onnx_texts.TextArrays)  # noqa: S101 - for the type checker
+        return within_memory(lambda: onnx_texts.write(self._step.run, texts, ids_RT))
+
     def _encode(self, batch: Batch) -> Encoded:
         found = {
             name: _join([self._encoders[name].run(part) for part in _parts(inputs)])
             for name, inputs in batch.inputs.items()
         }
-        return scatter(batch, found, self._width)
+        return scatter(batch, found, self._width, self._details)
 
     def _run_fuse(self, encoded: Encoded, present_BM: NDArray[np.bool_]) -> Output:
         inputs: Arrays = {"vectors": encoded.vectors_BMD, "present": present_BM}
@@ -162,3 +188,8 @@ class _Session:
 
     def run(self, inputs: Any) -> dict[str, Floats]:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+    def widths(self) -> dict[str, int]:
+        """By input, the length of its last axis, where that is fixed."""
+        shapes = {part.name: part.shape for part in self._session.get_inputs()}
+        return {name: shape[-1] for name, shape in shapes.items() if shape and isinstance(shape[-1], int)}

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from models.batch import Example, OutOfRange
 from models.calibration import subset_name
+from models.captioner import Captioner
 from models.checkpoint import LANGUAGE_MODEL, Checkpoint, CheckpointConfig
-from models.engine import Engine, Output
+from models.engine import Encoded, Engine, Output
 from models.errors import EngineError, InputError
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
@@ -77,6 +78,9 @@ class Predictor:
         self.transcriber: Transcriber | None = None
         if config.network.transcript is not None:
             self.transcriber = Transcriber(config, preprocessors, engine, language_model)
+        self.captioner: Captioner | None = None
+        if config.network.caption is not None:
+            self.captioner = Captioner(config, preprocessors, engine)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -93,6 +97,11 @@ class Predictor:
 
     def predict_timed(self, examples: Sequence[Example]) -> tuple[list[Prediction], ForwardTimes]:
         """`predict`, with the seconds that its stages took."""
+        predictions, times, _ = self.predict_encoded(examples)
+        return predictions, times
+
+    def predict_encoded(self, examples: Sequence[Example]) -> tuple[list[Prediction], ForwardTimes, Encoded]:
+        """`predict_timed`, and what the encoders gave, for `Captioner.caption` to go on from."""
         start = perf_counter()
         batch = self.preprocessors.collate(examples)
         encoded = self.engine.encode(batch)
@@ -101,7 +110,7 @@ class Predictor:
         for row, example in enumerate(examples):
             if example.out_of_range:
                 predictions[row] = replace(predictions[row], out_of_range=example.out_of_range)
-        return predictions, ForwardTimes(between - start, perf_counter() - between)
+        return predictions, ForwardTimes(between - start, perf_counter() - between), encoded
 
     def read(self, output: Output, present_BM: NDArray[np.bool_]) -> list[Prediction]:
         """What a pass says of each row, by the calibration of the modalities that it was shown."""

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
+from models.nets.caption import CaptionDecoder, KeysValues, Memory
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network, join_tokens
@@ -88,8 +89,10 @@ class _Encode(nn.Module):
         self.network, self.modality, self.names = network, modality, names
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        encoded = self.network.encode(self.modality, dict(zip(self.names, inputs, strict=True)))
-        return tuple(part for part in encoded if part is not None)
+        found = self.network.encoders[self.modality](**dict(zip(self.names, inputs, strict=True)))
+        encoded = self.network.normalise(self.modality, found)
+        details = self.network.details({self.modality: found}).get(self.modality, ())
+        return tuple(part for part in (*encoded, *details) if part is not None)
 
 
 class _Frames(nn.Module):
@@ -102,6 +105,39 @@ class _Frames(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         encoded = self.network.encoders["audio"](features, lengths)
         return self.network.frames(encoded), encoded.valid_nT.sum(1)
+
+
+class _Prefill(nn.Module):
+    """Details and their validity, by modality that is read → the memory: its mask, keys and values by layer."""
+
+    def __init__(self, caption: CaptionDecoder) -> None:
+        super().__init__()
+        self.decoder = caption
+
+    def forward(self, *details: Tensor) -> tuple[Tensor, ...]:
+        parts = zip(self.decoder.config.reads, details[::2], details[1::2], strict=True)
+        memory = self.decoder.remember({name: (values, valid) for name, values, valid in parts})
+        return (memory.mask_nS, *(part for layer in memory.layers for part in layer))
+
+
+class _Step(nn.Module):
+    """A step of texts, each with a memory of its own → log-probabilities, and keys and values by layer."""
+
+    def __init__(self, caption: CaptionDecoder) -> None:
+        super().__init__()
+        self.decoder = caption
+
+    def forward(
+        self, ids: Tensor, positions: Tensor, causal: Tensor, mask: Tensor, *layers: Tensor
+    ) -> tuple[Tensor, ...]:
+        pairs = [KeysValues(*pair) for pair in zip(layers[::2], layers[1::2], strict=True)]
+        num_layers = self.decoder.config.layers
+        memory = Memory(tuple(pairs[:num_layers]), mask)
+        states, known = self.decoder.step(ids, positions, causal, memory, pairs[num_layers:])
+        return (
+            self.decoder.scores(states[:, -1:])[:, 0].log_softmax(1),
+            *(part for layer in known for part in layer),
+        )
 
 
 class _Fuse(nn.Module):
@@ -134,7 +170,9 @@ _Graph = tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]
 
 
 def export_network(network: Network, side_px: int) -> Exported:
-    """Export `encode.<modality>`, `fuse` and, with a transcript, `ctc`; large tensors in one safetensors file.
+    """Export `encode.<modality>`, `fuse`, and the graphs of heads beside it; one safetensors file for all.
+
+    With a transcript that is `ctc`, with a caption `caption.prefill` and `caption.step`.
 
     Args:
         network: in evaluation mode, on the CPU.
@@ -146,14 +184,20 @@ def export_network(network: Network, side_px: int) -> Exported:
     models["fuse"] = _fuse_graph(traced)
     if network.transcript is not None:
         models["ctc"] = _frames_graph(traced, inputs["audio"])
+    if network.caption is not None:
+        models["caption.prefill"] = _prefill_graph(network.caption)
+        models["caption.step"] = _step_graph(network.caption)
     return _share_weights(network, models)
 
 
 def _encoder_graph(network: Network, modality: str, row: EncoderInputs) -> _Graph:
-    outputs = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
+    caption = network.config.caption
+    outputs: tuple[str, ...] = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
+    if caption is not None and modality in caption.reads:
+        outputs = (*outputs, "details", "details_valid")
     axes = {**row.axes, **{name: {0: "n"} for name in outputs}}
-    if row.token_axis is not None and network.config.uses_tokens:
-        axes |= {name: {0: "n", 1: row.token_axis} for name in ("tokens", "valid")}
+    if row.token_axis is not None:
+        axes |= {name: {0: "n", 1: row.token_axis} for name in outputs[1:]}
     module = _Encode(network, modality, row.names)
     return _to_onnx(module, row.samples, row.names, outputs, axes), row.names, outputs
 
@@ -162,6 +206,51 @@ def _frames_graph(network: Network, row: EncoderInputs) -> _Graph:
     outputs = ("log_probs", "frame_lengths")
     axes = {**row.axes, "log_probs": {0: "n", 1: "frames"}, "frame_lengths": {0: "n"}}
     return _to_onnx(_Frames(network), row.samples, row.names, outputs, axes), row.names, outputs
+
+
+def _prefill_graph(caption: CaptionDecoder) -> _Graph:
+    inputs: list[Tensor] = []
+    names: list[str] = []
+    axes: dict[str, dict[int, str]] = {"mask": {0: "n", 1: "size"}}
+    for place, name in enumerate(caption.config.reads):
+        inputs += [torch.zeros(2, 3 + place, caption.width_of(name)), torch.ones(2, 3 + place, dtype=torch.bool)]
+        own = [f"details.{name}", f"valid.{name}"]
+        axes |= {part: {0: "n", 1: f"length.{name}"} for part in own}
+        names += own
+    cross = _layer_names("cross.", caption)
+    axes |= {name: {0: "n", 2: "size"} for name in cross}
+    outputs = ("mask", *cross)
+    return _to_onnx(_Prefill(caption), tuple(inputs), names, outputs, axes), tuple(names), outputs
+
+
+def _step_graph(caption: CaptionDecoder) -> _Graph:
+    heads, width = caption.config.heads, caption.config.hidden // caption.config.heads
+    num_pairs = 2 * caption.config.layers
+    inputs = (
+        torch.zeros(2, 2, dtype=torch.int64),
+        torch.arange(3, 5),
+        torch.zeros(2, 5),
+        torch.zeros(2, 4),
+        *(torch.zeros(2, heads, 4, width) for _ in range(num_pairs)),
+        *(torch.zeros(2, heads, 3, width) for _ in range(num_pairs)),
+    )
+    cross, past, known = (_layer_names(kind, caption) for kind in ("cross.", "past.", ""))
+    names, outputs = ("ids", "positions", "causal", "mask", *cross, *past), ("log_probs", *known)
+    axes = {
+        "ids": {0: "n", 1: "added"},
+        "positions": {0: "added"},
+        "causal": {0: "added", 1: "whole"},
+        "mask": {0: "n", 1: "size"},
+        "log_probs": {0: "n"},
+        **{name: {0: "n", 2: "size"} for name in cross},
+        **{name: {0: "n", 2: "before"} for name in past},
+        **{name: {0: "n", 2: "whole"} for name in known},
+    }
+    return _to_onnx(_Step(caption), inputs, names, outputs, axes), names, outputs
+
+
+def _layer_names(kind: str, caption: CaptionDecoder) -> tuple[str, ...]:
+    return tuple(f"{kind}{part}.{layer}" for layer in range(caption.config.layers) for part in ("keys", "values"))
 
 
 def _fuse_graph(network: Network) -> _Graph:

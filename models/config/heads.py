@@ -71,7 +71,7 @@ class CaptionHead(Config):
     """
 
     kind: Literal["caption"] = "caption"
-    reads: tuple[Literal["image", "text", "audio"], ...] = Field(
+    reads: tuple[Literal["image", "text", "audio", "sensors"], ...] = Field(
         ("image",), min_length=1, description="The modalities whose tokens are looked at while writing."
     )
     hidden: int = Field(256, ge=2, description="Width of a subword.")

@@ -98,3 +98,12 @@ class NetworkConfig(Config):
             sensors=MlpSensorEncoder(num_channels=3, hidden=8, layers=1),
             targets={"steer": RegressionHead(uncertainty=True), "speed": RegressionHead()},
         )
+
+    @classmethod
+    def tiny_caption(cls, **changes: object) -> Self:
+        """`tiny` that writes; `changes` are of the caption's head."""
+        head = {"hidden": 16, "layers": 2, "heads": 2, "feedforward": 16, "max_tokens": 12, "tokens": range(2, 20)}
+        return cls(
+            **{name: getattr(cls.tiny(), name) for name in ("image", "text", "width", "classes", "embedding")},
+            caption=CaptionHead.model_validate({**head, **changes}),
+        )

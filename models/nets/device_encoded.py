@@ -53,6 +53,18 @@ class DeviceEncoded:
             start += length
         return tokens
 
+    @property
+    def details(self) -> Mapping[str, Tokens]:
+        """See `Encoded.details`."""
+        if not self.batch.details:
+            return {}
+        with self.transfer.on(self.stream):
+            found = self.transfer.download([part for pair in self.batch.details.values() for part in pair])
+        return {
+            name: Tokens(values_BTW, valid_BT > 0)
+            for name, values_BTW, valid_BT in zip(self.batch.details, found[::2], found[1::2], strict=True)
+        }
+
     def take(self, rows: NDArray[np.intp]) -> "DeviceEncoded":
         """See `Encoded.take`."""
         with self.transfer.on(self.stream):
@@ -76,6 +88,10 @@ def upload(encoded: Encoded, modalities: tuple[str, ...], transfer: Transfer) ->
             valid_BT = transfer.upload(part.valid_BT)
             owner_BT = torch.full_like(valid_BT, modalities.index(name), dtype=torch.int64)
             parts.append(fusion.Tokens(transfer.upload(part.values_BTD), valid_BT, owner_BT))
-        batch = EncodedBatch(transfer.upload(encoded.vectors_BMD), join_tokens(parts))
+        details = {
+            name: (transfer.upload(part.values_BTD), transfer.upload(part.valid_BT))
+            for name, part in encoded.details.items()
+        }
+        batch = EncodedBatch(transfer.upload(encoded.vectors_BMD), join_tokens(parts), details)
     lengths = {name: part.valid_BT.shape[1] for name, part in encoded.tokens.items()}
     return DeviceEncoded(batch, lengths, transfer, stream)

@@ -4,12 +4,14 @@
 # T tokens of one modality, W width of a token, V tokens of a transcript"""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.config import NetworkConfig
+from models.nets.caption import CaptionDecoder
 from models.nets.encoders import Encoded, Encoder
 from models.nets.encoders.audio import build_audio_encoder
 from models.nets.encoders.image import ImageEncoder
@@ -36,17 +38,20 @@ class EncodedBatch(NamedTuple):
 
     vectors_BMD: zeros where a modality is absent.
     tokens: None where the fusion looks at none.
+    details: by modality that a caption looks at, its tokens (B, T, W) and which of them there are (B, T).
     """
 
     vectors_BMD: Tensor
     tokens: Tokens | None = None
+    details: Mapping[str, tuple[Tensor, Tensor]] = MappingProxyType({})
 
     def take(self, rows: Tensor) -> "EncodedBatch":
         """Some rows of the batch, by index or mask (B,)."""
         tokens = self.tokens
         if tokens is not None:
             tokens = Tokens(*(part[rows] for part in tokens))
-        return EncodedBatch(self.vectors_BMD[rows], tokens)
+        details = {name: (values[rows], valid[rows]) for name, (values, valid) in self.details.items()}
+        return EncodedBatch(self.vectors_BMD[rows], tokens, details)
 
 
 BUILDERS: Mapping[str, Callable[[Any, int], Encoder]] = {
@@ -87,6 +92,12 @@ class Network(nn.Module):
             if not config.transcript.tokens:
                 raise ValueError("transcript.tokens: must be filled in before the network is built")
             self.transcript = nn.Linear(encoders["audio"].token_width, len(config.transcript.tokens))
+        self.caption: CaptionDecoder | None = None
+        if config.caption is not None:
+            for name in config.caption.reads:
+                encoders[name].keep_details()
+            widths: dict[str, int] = {name: encoders[name].details_width for name in config.caption.reads}
+            self.caption = CaptionDecoder(config.caption, widths)
 
     def encode(self, modality: str, inputs: Mapping[str, Tensor]) -> Encoded:
         """A modality's encoder inputs → a vector (n, D), and tokens (n, T, D) where the fusion looks at them."""
@@ -98,6 +109,39 @@ class Network(nn.Module):
         if not self.config.uses_tokens or encoded.tokens_nTW is None:
             return Encoded(vector_nD)
         return Encoded(vector_nD, self.token_layers[modality](encoded.tokens_nTW), encoded.valid_nT)
+
+    def details(self, encoded: Mapping[str, Encoded]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Of what encoders gave, before `normalise`: the tokens that a caption looks at, by modality."""
+        reads = () if self.config.caption is None else self.config.caption.reads
+        found: dict[str, Encoded] = {name: encoded[name] for name in reads if name in encoded}
+        details: dict[str, tuple[Tensor, Tensor]] = {
+            name: (values_nTW, part.valid_nT)
+            for name, part in found.items()
+            if (values_nTW := part.tokens_nTW if part.details_nTW is None else part.details_nTW) is not None
+            and part.valid_nT is not None
+        }
+        return details
+
+    def spread(
+        self, details: Mapping[str, tuple[Tensor, Tensor]], rows: Mapping[str, Tensor], count: int
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each modality's rows to their places in a batch of `count`, for `CaptionDecoder.remember`."""
+        if self.caption is None:
+            return {}
+        like = self.caption.nothing
+        spread: dict[str, tuple[Tensor, Tensor]] = {}
+        for name in self.caption.config.reads:
+            if name not in details:
+                # One token that is not there, as `models.engine.scatter` has it.
+                blank = like.new_zeros(count, 1, self.caption.width_of(name))
+                spread[name] = blank, torch.zeros_like(blank[:, :, 0], dtype=torch.bool)
+                continue
+            values_nTW, valid_nT = details[name]
+            where = (rows[name],)
+            blank = values_nTW.new_zeros(count, *values_nTW.shape[1:])
+            valid = valid_nT.new_zeros(count, valid_nT.shape[1])
+            spread[name] = blank.index_put(where, values_nTW), valid.index_put(where, valid_nT)
+        return spread
 
     def frames(self, encoded: Encoded) -> Tensor:
         """What the audio encoder gave, before `normalise` → log-probabilities of tokens (n, T, V).
@@ -126,7 +170,8 @@ class Network(nn.Module):
 
     def scatter(self, encoded: Mapping[str, Encoded], rows: Mapping[str, Tensor], count: int) -> EncodedBatch:
         """Each modality's rows (n, …) to their places, int64 (n,), in a batch of `count`; zeros elsewhere."""
-        some = next(iter(encoded.values())).vector_nD
+        # An item may have nothing but the beginning of a text.
+        some = next((part.vector_nD for part in encoded.values()), self.embedding.weight)
         blank_BD = some.new_zeros(count, self.config.width)
         vectors, tokens = [], []
         for place, modality in enumerate(self.modalities):

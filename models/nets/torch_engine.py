@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from models.allocation import Result, within_memory
 from models.batch import Batch
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Checkpoint
-from models.engine import Encoded, Frames, Output, no_frames
+from models.engine import Encoded, Floats, Frames, Output, Texts, no_frames
 from models.errors import CheckpointError, EngineError
 from models.nets import precision as precisions
 from models.nets.compiled import CompiledImageEncoder
 from models.nets.device_encoded import DeviceEncoded, upload
+from models.nets.device_texts import DeviceTexts
 from models.nets.encoders import Encoded as EncodedRows
 from models.nets.network import Network, Outputs
 from models.nets.precision import Precision
@@ -107,6 +108,38 @@ class TorchEngine:
         self._check_finite(frames.log_probs_nTV)
         return frames
 
+    def begin(self, encoded: Encoded) -> Texts:
+        """See `Engine.begin`."""
+        return self._within_memory(lambda: self._begin(encoded))
+
+    def write(self, texts: Texts, ids_RT: NDArray[np.int64]) -> tuple[Floats, Texts]:
+        """See `Engine.write`.
+
+        Raises:
+            EngineError: the network's numbers are too large for half precision.
+        """
+        assert isinstance(texts, DeviceTexts)  # noqa: S101 - for the type checker
+        log_probs_RV, further = self._within_memory(lambda: self._write(texts, ids_RT))
+        self._check_finite(log_probs_RV)
+        return log_probs_RV, further
+
+    def _begin(self, encoded: Encoded) -> DeviceTexts:
+        decoder = self._network.caption
+        if decoder is None:
+            raise ValueError("texts need a network with a caption")
+        held = upload(encoded, self._network.modalities, self._transfer)
+        with self._transfer.on(held.stream):
+            # In float32, as fusion and heads are: small, and its softmax likes that.
+            memory = decoder.remember(held.batch.details)
+        return DeviceTexts(np.arange(len(memory.mask_nS)), memory, None, self._transfer, held.stream)
+
+    def _write(self, texts: DeviceTexts, ids_RT: NDArray[np.int64]) -> tuple[Floats, DeviceTexts]:
+        decoder = self._network.caption
+        assert decoder is not None  # noqa: S101 - there are texts
+        with self._transfer.on(texts.stream):
+            log_probs_RV, further = texts.go_on(decoder, ids_RT)
+            return self._transfer.download([log_probs_RV])[0], further
+
     def _check_finite(self, found: NDArray[np.float32]) -> None:
         if self._dtype != torch.float32 and not np.isfinite(found).all():
             raise EngineError(
@@ -130,21 +163,22 @@ class TorchEngine:
         with self._forward_context(stream):
             # A recurrent encoder asks for its lengths on the host, and so waits for all that is queued before it:
             # images, where the work is, come last.
-            found = {
-                name: self._run_encoder(name, batch)
+            raw = {
+                name: self._encoders[name](**self._uploaded(name, batch))
                 for name in sorted(batch.inputs, key=lambda name: name == "image")
             }
+            found = {name: _whole(network.normalise(name, part)) for name, part in raw.items()}
             rows = {name: transfer.upload(batch.rows(name)) for name in found}
             encoded = network.scatter(found, rows, len(batch))
+            details = network.spread(
+                network.details({name: _whole(part) for name, part in raw.items()}), rows, len(batch)
+            )
+            encoded = encoded._replace(details=details)
         lengths = {
             name: found[name].tokens_nTW.shape[1] if name in found else None  # type: ignore[union-attr]
             for name in (network.modalities if encoded.tokens is not None else ())
         }
         return DeviceEncoded(encoded, lengths, transfer, stream)
-
-    def _run_encoder(self, modality: str, batch: Batch) -> EncodedRows:
-        encoded = self._encoders[modality](**self._uploaded(modality, batch))
-        return _whole(self._network.normalise(modality, encoded))
 
     def _uploaded(self, modality: str, batch: Batch) -> dict[str, torch.Tensor]:
         return {name: self._transfer.upload(value) for name, value in batch.inputs[modality].items()}
@@ -207,7 +241,8 @@ def _load_network(checkpoint: Checkpoint) -> Network:
 def _whole(encoded: EncodedRows) -> EncodedRows:
     """In float32, whatever the encoder computed in."""
     tokens_nTW = None if encoded.tokens_nTW is None else encoded.tokens_nTW.float()
-    return EncodedRows(encoded.vector_nD.float(), tokens_nTW, encoded.valid_nT)
+    details_nTW = None if encoded.details_nTW is None else encoded.details_nTW.float()
+    return EncodedRows(encoded.vector_nD.float(), tokens_nTW, encoded.valid_nT, details_nTW)
 
 
 def _blank_pixels(count: int, *, side_px: int, device: torch.device) -> torch.Tensor:

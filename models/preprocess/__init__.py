@@ -49,6 +49,7 @@ class Preprocessors:
             table["sensors"] = self._sensors
         self.config = config
         self._image, self._text = table.get("image"), table.get("text")
+        self.tokenizer = tokenizer
         self._table: Mapping[str, Preprocessor] = {name: table[name] for name in MODALITIES if name in table}
 
     @property

@@ -20,11 +20,13 @@ class Encoded(NamedTuple):
     tokens_nTW: its parts: cells of the last map, subwords. Once `Network.normalise` has seen them, of width D, or
         None where the network's fusion does not look at them.
     valid_nT: bool; false for padding. None as above.
+    details_nTW: of as many parts, what a caption looks at, where that is more than tokens.
     """
 
     vector_nD: Tensor
     tokens_nTW: Tensor | None = None
     valid_nT: Tensor | None = None
+    details_nTW: Tensor | None = None
 
 
 class Encoder(nn.Module):
@@ -32,6 +34,14 @@ class Encoder(nn.Module):
 
     token_width: int
     """W: width of a token, before `Network.normalise`."""
+
+    @property
+    def details_width(self) -> int:
+        """W of what a caption looks at."""
+        return self.token_width
+
+    def keep_details(self) -> None:
+        """From now on, give what a caption looks at, where that is more than tokens."""
 
     def upper(self, lower: Any) -> Encoded:
         """Run the trainable part on what its own `lower` gives."""

@@ -57,6 +57,17 @@ class ImageEncoder(Encoder):
         # Its own dropout: of two ways from the same features, each learns without the other.
         self.shortcut = Projection(features, 0, width, config.dropout) if config.shortcut else None
         self.token_width = backbone.channels[len(self.blocks) - 1]
+        self._head_width = backbone.channels[-1] if self.has_head else 0
+        self._keeps_details = False
+
+    @property
+    def details_width(self) -> int:
+        """The last block's map, and beside it the head's, which tells more of what is seen."""
+        return self.token_width + self._head_width
+
+    def keep_details(self) -> None:
+        """See `Encoder.keep_details`."""
+        self._keeps_details = self.has_head
 
     def forward(self, pixels: Tensor) -> Encoded:
         """(n, S, S, 3) uint8 → a vector, and a token for each cell of the last block's map."""
@@ -78,14 +89,14 @@ class ImageEncoder(Encoder):
         if self.training and self.batch_statistics:
             # One image has no statistics (a 1 x 1 map of it leaves BatchNorm a single value).
             self._count_statistics(len(lower.map_nCHW) > 1)
-        features_nF, last_nCHW = self._features(lower)
+        features_nF, last_nCHW, details_nTW = self._features(lower)
         features_nF = (features_nF - self.feature_mean) / self.feature_std
         features_nF = features_nF.clamp(-OUTLIER, OUTLIER)
         vector_nD = self.project(features_nF)
         if self.shortcut is not None:
             vector_nD = vector_nD + self.shortcut(features_nF)
         tokens_nTW = last_nCHW.flatten(2).transpose(1, 2)
-        return Encoded(vector_nD, tokens_nTW, torch.ones_like(tokens_nTW[:, :, 0], dtype=torch.bool))
+        return Encoded(vector_nD, tokens_nTW, torch.ones_like(tokens_nTW[:, :, 0], dtype=torch.bool), details_nTW)
 
     @torch.no_grad()
     def standardise(self, lowers: Iterable[Lower]) -> None:
@@ -98,17 +109,21 @@ class ImageEncoder(Encoder):
     def _normalise(self, raw_n3SS: Tensor) -> Tensor:
         return (raw_n3SS - self.mean) / self.std
 
-    def _features(self, lower: Lower) -> tuple[Tensor, Tensor]:
-        """Pooled features (n, F) of all parts, and the last block's map."""
+    def _features(self, lower: Lower) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Pooled features (n, F) of all parts, the last block's map, and where they are kept, details."""
         current, pooled = lower.map_nCHW, [lower.pooled_nF] if self.lower_width else []
         if not self.frozen_blocks:
             current = self.stem(self._normalise(current))
         for block in self.blocks[self.frozen_blocks :]:
             current = block(current)
             pooled += pool(current)
+        details_nTW: Tensor | None = None
         if self.has_head:
-            pooled += pool(self.head(current))
-        return torch.cat(pooled, dim=1), current
+            last_nCHW = self.head(current)
+            pooled += pool(last_nCHW)
+            if self._keeps_details:
+                details_nTW = torch.cat([current, last_nCHW], dim=1).flatten(2).transpose(1, 2)
+        return torch.cat(pooled, dim=1), current, details_nTW
 
     def pretrained(self) -> list[nn.Parameter]:
         """Those of the backbone's parameters that training may change."""
