@@ -20,7 +20,8 @@ help: ## List the targets
 serve: $(VENV)/.installed-serve ## Install what serving needs, then serve checkpoints/ (PORT=8000)
 	@exec $(BIN)/python -m app serve $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.installed-all ## Install the rest; lint, types, layers, tests
+test: $(VENV)/.installed-all ## Install the rest, Chromium too if it can; lint, types, layers, tests
+	@bash .ci/browser.sh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

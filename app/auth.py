@@ -18,7 +18,7 @@ from app.errors import UnauthorizedError, path_of, problem_response
 from app.keys import Keys
 from app.settings import Settings, split
 
-_OPEN = ("/health/", "/v2/health/")
+_OPEN = ("/health/", "/v2/health/", "/web/")
 _FORWARDING = (
     "forwarded",
     "x-forwarded-for",
@@ -102,7 +102,10 @@ def _hostname(host: str) -> str:
 
 
 class KeyMiddleware:
-    """Refuses every request without a known key, before its body is read; health is let through."""
+    """Refuses every request without a known key, before its body is read; health and the page are let through.
+
+    The page is the same for everybody, and where a person types the key in.
+    """
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self.app = app
@@ -110,7 +113,7 @@ class KeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] in ("http", "websocket") and not path_of(scope).startswith(_OPEN):
+        if scope["type"] in ("http", "websocket") and not _is_open(path_of(scope)):
             connection = HTTPConnection(scope)
             try:
                 authenticate(connection, self._keys)
@@ -119,6 +122,10 @@ class KeyMiddleware:
                 await problem_response(error, request_id, scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in ("", "/") or path.startswith(_OPEN)
 
 
 def _key_to_write(

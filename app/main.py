@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import RedirectResponse
 
 from app import __version__
 from app.admission import TIMEOUT_HEADER, AdmissionMiddleware
@@ -31,6 +30,7 @@ from app.routes import (
     metrics,
     models,
     openai,
+    page,
     predict,
     transcribe,
 )
@@ -73,13 +73,9 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     app.state.metrics = Metrics()
     for module in (
         predict, embed, classify, generate, transcribe, live, galleries, items, models, health, metrics, inference,
-        openai,
+        openai, page,
     ):  # fmt: skip
         app.include_router(module.router)
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse(f"{settings.root_path}/docs")
 
     add_error_handlers(app)
     _add_middleware(app, settings)

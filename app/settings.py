@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     )
     api_keys_file: Path | None = Field(None, description="File with more of them, one a line.")
     require_key: Literal["writes", "all", "none"] = Field(
-        "writes", description="What needs a key: writes from other machines, all but /health, or none."
+        "writes", description="What needs a key: writes from other machines, all but health and the page, or none."
     )
     checkpoints: Path = Field(Path("checkpoints"), description="Folder of trained models, <name>/<version>.")
     data: Path = Field(Path("data"), description="Folder for what the service keeps: the galleries.")

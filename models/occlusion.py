@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 2
+REACH = 3
 """Cells that a window is wide and high: a window of one hides too little to change much (decision 34)."""
 
 Pixels = NDArray[np.uint8]

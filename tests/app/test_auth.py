@@ -119,10 +119,10 @@ def test_none_lets_everyone_write(asking: Asking) -> None:
 @pytest.mark.parametrize("root_path", ["", "/shop"])
 def test_all_needs_a_key_for_everything_but_health(asking: Asking, root_path: str) -> None:
     with asking("127.0.0.1", require_key="all", api_keys=HASHES, root_path=root_path) as client:
-        for path in ("/models", "/metrics", "/docs", "/openapi.json", "/", "/nowhere", "/healthy", "/health"):
+        for path in ("/models", "/metrics", "/docs", "/openapi.json", "/nowhere", "/healthy", "/health", "/webs"):
             assert client.get(f"{root_path}{path}").status_code == 401
         assert client.put("/note").status_code == 401
-        for path in ("/health/live", "/health/ready", "/health/startup"):
+        for path in ("/health/live", "/health/ready", "/health/startup", "/", "/web/main.js"):
             assert client.get(f"{root_path}{path}").status_code == 200
         assert client.get(f"{root_path}/openapi.json", headers={"X-API-Key": KEY}).status_code == 200
         assert client.put("/note", headers={"X-API-Key": KEY}).status_code == 200

@@ -126,8 +126,8 @@ def test_another_request_takes_its_turn_between_the_variations(start: Start, eng
         other = threads.submit(predict, client, text="star")
         engine.open.set()
         assert (explained.result().status_code, other.result().status_code) == (200, 200)
-    assert engine.passes.count(("image",)) == 1 + 36
-    assert engine.passes.index(("text",)) < 36
+    assert engine.passes.count(("image",)) == 1 + 25
+    assert engine.passes.index(("text",)) < 25
 
 
 def test_more_than_the_time_allows_is_refused_before_any_work(start: Start, engine: Recorded) -> None:
@@ -142,7 +142,7 @@ def test_more_than_the_time_allows_is_refused_before_any_work(start: Start, engi
     for _ in range(20):
         predict(client, text="red", retrieve=False)
     num_passes = len(engine.passes)
-    # 36 windows of some 50 ms take more than half of two seconds; one item does not.
+    # 25 windows of some 50 ms take more than half of two seconds; one item does not.
     headers = {"X-Request-Timeout-Ms": "2000"}
     refused = client.post("/predict", json={"image": RED64, "explain": True}, headers=headers)
     assert refused.status_code == 429

@@ -50,12 +50,13 @@ def test_what_speaks_against_the_label_is_negative() -> None:
 
 def test_the_map_shows_where_the_evidence_is() -> None:
     image = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
-    image[:8, :8] = (255, 0, 0)  # the red that a window hides becomes the mean, a quarter of it: 64
+    image[:8, :8] = (255, 0, 0)  # what a window of 12 x 12 hides becomes the mean, a quarter of the red: 64
     found = colour(Sample(image=image), Detail(cells=4))
     assert found.cells is not None
     whole = sigmoid(5 / 4)
-    hidden = sigmoid(5 / 4 * 64 / 255)
-    reddened = sigmoid(5 / 4 * (1 + 64 / 255))  # a window of black has become a little red
+    dim = 144 * 64 / 255  # of 256 pixels, those of the window
+    hidden = sigmoid(5 * dim / 256)
+    reddened = sigmoid(5 * (48 + dim) / 256)  # the lower right window leaves 48 of 64 red ones, and dyes others
     assert found.cells[0, 0] == pytest.approx(whole - hidden)
     assert found.cells[3, 3] == pytest.approx(whole - reddened)
     assert found.cells.argmax() == 0
