@@ -36,15 +36,21 @@ def call_of(scope: Scope, settings: Settings) -> Call:
     state = scope["state"]
     if "call" not in state:
         trace: Trace = state["trace"]
-        seconds = settings.request_timeout_seconds
-        if (given := Headers(scope=scope).get(TIMEOUT_HEADER)) is not None:
-            # Nine digits are eleven days; more would only be work to parse.
-            if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
-                raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
-            seconds = min(seconds, int(given) / 1000)
+        seconds = seconds_of(Headers(scope=scope), settings)
         state["call"] = Call(record=trace.timings.record, deadline=trace.started + seconds)
     call: Call = state["call"]
     return call
+
+
+def seconds_of(headers: Headers, settings: Settings) -> float:
+    """How long an answer may take: what the header says, and no more than the settings. Raises InputError."""
+    given = headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return settings.request_timeout_seconds
+    # Nine digits are eleven days; more would only be work to parse.
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
+        raise InputError(TIMEOUT_HEADER, "must be a whole number of milliseconds, at least 1, e.g. 2000.")
+    return min(settings.request_timeout_seconds, int(given) / 1000)
 
 
 class AdmissionMiddleware:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.dialects import error_member
-from app.refusals import ClosedError, ConflictError, NotFoundError, QueueFullError, StuckError
+from app.refusals import ClosedError, ConflictError, NotFoundError, OvertakenError, QueueFullError, StuckError
 from app.upload import NoRoomError
 from models.errors import EngineMemoryError, InputError, TooLargeError, UnsupportedMediaError
 from retrieval.errors import GalleryError, QueryError
@@ -59,6 +59,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (QueryError, 422),
     (RequestValidationError, 422),
     (QueueFullError, 429),
+    (OvertakenError, 429),
     (ClosedError, 503),
     (NoRoomError, 503),
     (NotReadyError, 503),

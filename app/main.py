@@ -32,6 +32,7 @@ from app.routes import (
     openai,
     page,
     predict,
+    predict_stream,
     transcribe,
 )
 from app.service import Service
@@ -72,8 +73,8 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     )
     app.state.metrics = Metrics()
     for module in (
-        predict, embed, classify, generate, transcribe, live, galleries, items, models, health, metrics, inference,
-        openai, page,
+        predict, predict_stream, embed, classify, generate, transcribe, live, galleries, items, models, health,
+        metrics, inference, openai, page,
     ):  # fmt: skip
         app.include_router(module.router)
 

@@ -15,6 +15,15 @@ class QueueFullError(Exception):
         super().__init__(f"The queue is full. Try again in {self.retry_after_seconds} s.")
 
 
+class OvertakenError(Exception):
+    """A newer message of the same stream came before this one's turn."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Newer messages came before this one's turn, so it was not looked at. Send fewer, or let more wait."
+        )
+
+
 class ClosedError(Exception):
     """The service is stopping and takes no more items."""
 
