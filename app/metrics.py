@@ -77,6 +77,10 @@ class Metrics:
             "intermodal_confidence", "Score of the most probable label.", ("model", "head"),
             buckets=_SCORES, registry=registry,
         )  # fmt: skip
+        self._doubts = Counter(
+            "intermodal_doubts", "Reasons not to trust an answer, by kind; an answer may have several.",
+            ("model", "kind"), registry=registry,
+        )  # fmt: skip
         self._queue = Gauge("intermodal_queue_items", "Items that wait.", ("queue",), registry=registry)
         self.in_flight = Gauge("intermodal_requests_in_flight", "Requests being answered.", registry=registry)
         self._streams = Gauge("intermodal_streams", "Live streams that are open.", registry=registry)
@@ -137,6 +141,8 @@ class Metrics:
         self._subset_of(name, "+".join(prediction.modalities_used)).inc()
         for head, scores_C in prediction.scores.items():
             self._confidence_of(name, head).observe(float(scores_C.max()))
+        for doubt in answer.model.predictor.doubts(prediction) or ():
+            self._doubts.labels(name, doubt.kind).inc()
 
     def _written(self, model: "Model", written: "Written", began: float) -> None:
         self._tokens.labels(model.name).inc(written.caption.num_tokens)

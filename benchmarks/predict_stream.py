@@ -3,7 +3,7 @@
     python -m benchmarks.predict_stream --url http://127.0.0.1:8000 --fields '{"text": "blue t-shirt"}' --out FILE
 
 Rounds alternate. A round is so many questions, each asked when the one before is answered, over one
-connection (http.client) and over one socket. Times are the client's, so they have its own work, which both ways have."""
+connection (http.client) and over one socket. Times are the client's, its own work included."""
 
 import argparse
 import http.client

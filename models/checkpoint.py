@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from models.calibration import Calibration
 from models.config import Config, NetworkConfig, Preprocessing
 from models.errors import CheckpointError, ConfigError
+from models.trust import TrustRules
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -51,6 +52,7 @@ class CheckpointConfig(Config):
     network: NetworkConfig
     preprocessing: Preprocessing
     calibration: Calibration = Calibration()
+    trust: TrustRules | None = Field(None, description="What an answer is judged by; None judges none.")
     embedding_id: str
     graphs: dict[str, Graph]
     files: dict[str, str] = Field(description="SHA-256 of every other file, by its relative path.")

@@ -21,6 +21,7 @@ from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
 from models.transcriber import Transcriber
+from models.trust import Doubt, find_doubts
 
 Floats = NDArray[np.float32]
 EngineName = Literal["auto", "onnx", "torch"]
@@ -158,6 +159,20 @@ class Predictor:
             chosen = calibration.prediction_set(head, subset, prediction.scores[head], coverage)
             sets[head] = [labels[number] for number in chosen]
         return sets
+
+    def doubts(self, prediction: Prediction) -> tuple[Doubt, ...] | None:
+        """Every reason not to trust a prediction; None where the checkpoint has no rules to judge by."""
+        rules, used = self.config.trust, prediction.modalities_used
+        if rules is None:
+            return None
+        return find_doubts(
+            rules,
+            subset_name(used),
+            missing=tuple(name for name in rules.needs if name not in used),
+            out_of_range=tuple(prediction.out_of_range),
+            stds={head: value.std for head, value in prediction.values.items() if value.std is not None},
+            scores={head: float(prediction.scores[head].max()) for head in self.single_label_heads},
+        )
 
     def embed_targets(self, examples: Sequence[Example]) -> dict[str, Floats]:
         """Named vectors for a gallery: `fused`, and one for each modality; (B, E), NaN where an item lacks it."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.config import MODALITIES, Config, NetworkConfig, Preprocessing
 from models.errors import ConfigError
 from models.manifest import Columns
+from models.trust import TrustRules
 from training.augmentation import Augmentation
 
 RESERVED = ("retrieval", "transcript")
@@ -177,6 +178,9 @@ class Recipe(Config):
     stages: Stages
     gallery: GalleryRecipe = GalleryRecipe()
     report: ReportRecipe = ReportRecipe()
+    trust: TrustRules | None = Field(
+        None, description="What an answer is judged by, so that it says when not to trust it; an empty table does."
+    )
 
     @model_validator(mode="after")
     def _columns_feed_the_network(self) -> Self:
@@ -201,6 +205,17 @@ class Recipe(Config):
         for head in self.network.targets:
             if head not in self.data.columns.targets:
                 raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_judged_is_there(self) -> Self:
+        rules = self.trust or TrustRules()
+        for name in rules.needs:
+            if getattr(self.network, name, None) is None or name not in MODALITIES:
+                raise ValueError(f"trust.needs: {name!r} is no modality of the network")
+        for head in rules.most_std:
+            if head not in self.network.targets or not self.network.targets[head].uncertainty:
+                raise ValueError(f"trust.most_std.{head}: needs network.targets.{head}.uncertainty = true")
         return self
 
     @model_validator(mode="after")

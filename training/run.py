@@ -18,6 +18,7 @@ from training.measures.calibrate import fit_calibration
 from training.measures.evaluate import measure, run_subsets
 from training.measures.facts import describe
 from training.measures.gain import fusion_gain
+from training.measures.trust_limits import fit_limits
 from training.optimisation import distributed
 from training.optimisation.curves import Scalars, curves
 from training.optimisation.loop import Progress
@@ -168,6 +169,7 @@ def _write(
     config = checkpoint.config.model_copy(
         update={"calibration": fit_calibration(val_outputs, val, checkpoint.config)}
     )
+    config = config.model_copy(update={"trust": fit_limits(recipe.trust, val_outputs, config)})
     predictor = Predictor(config, predictor.preprocessors, predictor.engine)
     # The one look at the test split. Without one, the card says what val gives.
     test = [pairs.records[row] for row in pairs.rows("test")] or val

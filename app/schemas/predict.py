@@ -11,6 +11,7 @@ from app.schemas.galleries import MatchResponse, match_json
 from app.served import Answer
 from models.config import ClassificationHead, RegressionHead
 from models.predictor import Value
+from models.trust import Doubt
 
 
 class ScoredLabel(BaseModel):
@@ -36,6 +37,30 @@ class OutOfRangeResponse(BaseModel):
     value: float
     low: float | None = Field(description="Bounds of what is in range; null where there is none.")
     high: float | None
+
+
+class DoubtResponse(BaseModel):
+    """A reason not to trust an answer."""
+
+    kind: Literal["missing", "out_of_range", "uncertain"] = Field(
+        description="An input that the model needs; a reading; a head that is less sure than it is wont to be."
+    )
+    about: str = Field(description="The modality, the channel, or the head.")
+    value: float | None = Field(
+        None, exclude_if=is_none, description="Of a head: its standard deviation, or its best score."
+    )
+    limit: float | None = Field(
+        None, exclude_if=is_none, description="What the deviation is above, or the score below."
+    )
+
+
+class TrustResponse(BaseModel):
+    """Whether to act upon an answer."""
+
+    ok: bool = Field(
+        description="Whether there is no reason against it. Where false, fall back: brake, or ask a person."
+    )
+    reasons: list[DoubtResponse]
 
 
 class PredictResponse(BaseModel):
@@ -68,6 +93,9 @@ class PredictResponse(BaseModel):
         exclude_if=is_none,
         description="By channel of the sensors, its reading that is farthest out of the range; left out where all "
         "are within. The answer counts with them all the same.",
+    )
+    trust: TrustResponse | None = Field(
+        None, exclude_if=is_none, description="Left out where the model has no rules to judge its answers by."
     )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
@@ -103,6 +131,9 @@ def answer_json(
             name: {"value": one.value, "low": _bound(one.low), "high": _bound(one.high)}
             for name, one in prediction.out_of_range.items()
         }
+    doubts = predictor.doubts(prediction)
+    if doubts is not None:
+        found["trust"] = {"ok": not doubts, "reasons": [_doubt(doubt) for doubt in doubts]}
     found["matches"] = [match_json(match, name, root_path) for match in answer.matches]
     found["request_id"] = request_id
     return found
@@ -127,6 +158,13 @@ def _value(found: Value, head: RegressionHead) -> dict[str, Any]:
 
 def _bound(value: float | None) -> float | None:
     return None if value is None else six_digits(value)
+
+
+def _doubt(doubt: Doubt) -> dict[str, Any]:
+    named = {"kind": doubt.kind, "about": doubt.about}
+    if doubt.value is None or doubt.limit is None:
+        return named
+    return {**named, "value": six_digits(doubt.value), "limit": six_digits(doubt.limit)}
 
 
 class BatchSuccess(PredictResponse):

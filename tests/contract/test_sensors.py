@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.tensor_request import HEADER
 from models.config import MODALITIES
 from models.predictor import load_predictor
+from models.trust import TrustRules
 from tests.fakes import FakeSource, make_predictor, serving
 from tests.four import four_checkpoint
 from tests.sounds import spoken, wav
@@ -186,3 +187,42 @@ def test_a_tensor_of_json_is_the_same_as_the_object(four: httpx.Client, binary: 
     expected = answered(four.post("/predict", json={"sensors": SENSORS}))["values"]["steer"]["value"]
     assert steer["data"][0] == pytest.approx(expected, abs=1e-4)
     assert steer["data"][1] != pytest.approx(expected, abs=1e-4)
+
+
+def judged(settings: Settings) -> Service:
+    rules = TrustRules(
+        needs=("image",),
+        stds={"steer": {"image": 1e-6}},
+        most_std={"steer": 1e6},
+        scores={"colour": {"text": 1.0}},
+    )
+    predictor = load_predictor(four_checkpoint())
+    predictor.config = predictor.config.model_copy(update={"trust": rules})
+    return Service([Model(predictor)], settings, FakeSource({}))
+
+
+def test_an_answer_says_when_not_to_trust_it() -> None:
+    with serving(Settings(num_workers=1), judged) as client:
+        fine = answered(client.post("/predict", json={"image": WHOLE["image"], "text": "a"}))
+        assert fine["trust"] == {"ok": True, "reasons": []}
+        blind = answered(client.post("/predict", json={"sensors": {"speed": 99}}))
+        assert blind["trust"] == {
+            "ok": False,
+            "reasons": [{"kind": "missing", "about": "image"}, {"kind": "out_of_range", "about": "speed"}],
+        }
+        unsure = answered(client.post("/predict", json={"image": WHOLE["image"]}))["trust"]
+        [reason] = unsure["reasons"]
+        assert (reason["kind"], reason["about"], reason["limit"]) == ("uncertain", "steer", 1e-6)
+        assert (
+            reason["value"]
+            == answered(client.post("/predict", json={"image": WHOLE["image"]}))["values"]["steer"]["std"]
+        )
+        words = answered(client.post("/predict", json={"text": "a"}))["trust"]["reasons"]
+        assert [reason["about"] for reason in words] == ["image", "colour"]
+        assert words[1]["value"] < words[1]["limit"] == 1.0
+        lines = client.get("/metrics").text
+        assert 'intermodal_doubts_total{kind="missing",model="tiny"} 2.0' in lines
+
+
+def test_without_rules_nothing_is_judged(four: httpx.Client) -> None:
+    assert "trust" not in answered(four.post("/predict", json=WHOLE))
