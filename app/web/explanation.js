@@ -81,7 +81,7 @@ export function words(found, text) {
   let end = 0;
   for (const token of found.tokens) {
     parts.push(letters.slice(end, token.start).join(""));
-    const alpha = ((0.75 * Math.abs(token.weight)) / scale).toFixed(2);
+    const alpha = (Math.abs(token.weight) / scale).toFixed(2);
     const css = { "--tint": `var(${token.weight < 0 ? "--against" : "--for"})`, "--alpha": alpha };
     const weight = signed(found.label === undefined ? token.weight : 100 * token.weight);
     parts.push(make("mark", { css, title: weight }, token.text, make("span", { class: "sr" }, ` (${weight})`)));

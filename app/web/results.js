@@ -80,7 +80,7 @@ export class Results {
     if (!heads.length) return;
     const select = make(
       "select",
-      { id: "where-head" },
+      { id: "where-head", "aria-label": "What counts for" },
       ...heads.map(([head, { label }]) => make("option", { value: head }, label === undefined ? head : `${head}: ${label}`)),
     );
     const body = make("div", { class: "where" });
@@ -96,7 +96,7 @@ export class Results {
     select.addEventListener("change", draw);
     draw();
     const title = make("h3", { id: "where-title" }, "What counts");
-    const chooser = make("label", { class: "quiet" }, "for ", select);
+    const chooser = make("span", { class: "quiet" }, "for ", select);
     byId("where").replaceChildren(make("div", { class: "titled" }, title, chooser), body);
     byId("where").hidden = false;
     announce("The explanation is there.");
@@ -149,7 +149,11 @@ export class Results {
     const audio = match.audio_url ? make("audio", { controls: true, preload: "none" }) : null;
     if (audio) show(audio, match.audio_url);
     const again = match.image_url
-      ? make("button", { type: "button", on: { click: () => this.onItem(match) } }, "Try this one", make("span", { class: "sr" }, `: ${name}`))
+      ? make(
+          "button",
+          { type: "button", "aria-label": `Try this one: ${name}`, on: { click: () => this.onItem(match) } },
+          "Try this one",
+        )
       : null;
     return make(
       "li",
@@ -165,7 +169,7 @@ export class Results {
   #how(response, ms, asked) {
     const stages = timings(response).map(([stage, took]) => make("span", {}, `${stage} `, make("b", {}, took.toFixed(1))));
     const commands = asked.commands.join("\n\n");
-    const command = make("pre", { tabIndex: 0, role: "region", "aria-label": "The same by curl" }, make("code", {}, commands));
+    const command = make("pre", { tabIndex: 0, role: "group", "aria-label": "Command" }, make("code", {}, commands));
     const copy = make("button", { type: "button", id: "copy" }, "Copy");
     copy.addEventListener("click", async () => {
       try {
