@@ -52,6 +52,7 @@ class Context:
                 max_bytes=settings.max_body_bytes,
                 spool_bytes=settings.spool_bytes,
                 max_json_values=settings.max_json_values,
+                max_form_parts=settings.max_form_parts,
                 timeout_seconds=remaining_seconds,
             )
 

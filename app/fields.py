@@ -5,7 +5,6 @@ Knows kinds of values and their faults; knows no field by name."""
 import binascii
 import codecs
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app import strict_json
 from app.file_url import FileUrl, UrlError
 from app.media import MEDIA
 from app.remote import RemoteFile
@@ -22,7 +22,6 @@ from models.decode_sensors import decode_sensors
 from models.errors import InputError, TooLargeError
 from models.sample import Readings
 
-MAX_FIELDS = 64
 _MAX_BYTES_PER_CHARACTER = 4  # of UTF-8
 
 
@@ -127,7 +126,7 @@ class FieldReader:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(name, f"must be a number, not {_kind(value)}.")
-        return float(np.clip(value, -1e30, 1e30))
+        return float(min(max(value, -1e30), 1e30))
 
     def share(self, name: str) -> float | None:
         """A number between 0 and 1, without these two, or None."""
@@ -189,10 +188,15 @@ class FieldReader:
             value = self._text_of(name, value)
         if value is None or not self._textual:
             return value
+        value = value.strip()
         try:
-            return json.loads(value.strip().lower() if value.strip().lower() in ("true", "false") else value)
-        except (ValueError, RecursionError):
-            raise InputError(name, f"{value[:60]!r} is not valid here. Write it as in JSON.") from None
+            return strict_json.parse(
+                value.lower() if value.lower() in ("true", "false") else value,
+                self._settings.max_json_values,
+                name,
+            )
+        except ValueError as error:
+            raise InputError(name, f"{value[:60]!r} is not valid here ({error}). Write it as in JSON.") from None
 
     def file(self, name: str) -> Upload | None:
         """A file of at most so many bytes as its modality `name` may have; or one still elsewhere; or None."""

@@ -7,7 +7,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import MalformedError
-from app.fields import MAX_FIELDS, File, RawFields, single
+from app.fields import File, RawFields, single
 from app.media import modality_of
 from app.upload import Upload
 
@@ -21,12 +21,13 @@ class FormParser:
     Starlette's own parser takes a form that is cut short, and reads broken UTF-8 as Latin-1.
     """
 
-    def __init__(self, content_type: str, spool_bytes: int) -> None:
+    def __init__(self, content_type: str, spool_bytes: int, max_parts: int) -> None:
         """Read the boundary.
 
         Args:
             content_type: the header.
             spool_bytes: of each part, how much stays in memory.
+            max_parts: limit on their number.
 
         Raises:
             MalformedError: no boundary.
@@ -36,7 +37,7 @@ class FormParser:
             raise MalformedError(
                 "The multipart body has no boundary. Let your HTTP client set the Content-Type itself."
             )
-        self._parts = _Parts(spool_bytes)
+        self._parts = _Parts(spool_bytes, max_parts)
         try:
             self._parser = MultipartParser(boundary, self._parts.callbacks())  # type: ignore[arg-type]
         except FormParserError as error:
@@ -75,10 +76,11 @@ class FormParser:
 class _Parts:
     """Collects parts as the parser comes across them."""
 
-    def __init__(self, spool_bytes: int) -> None:
+    def __init__(self, spool_bytes: int, max_parts: int) -> None:
         self.values: list[tuple[str, str | File]] = []
         self.ended = False
         self._spool_bytes = spool_bytes
+        self._max_parts = max_parts
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
         self._data = Upload(spool_bytes)
@@ -90,8 +92,10 @@ class _Parts:
         return {name: getattr(self, name) for name in names + headers}
 
     def on_part_begin(self) -> None:
-        if len(self.values) >= MAX_FIELDS:
-            raise MalformedError(f"The form has more than {MAX_FIELDS} parts.")
+        if len(self.values) >= self._max_parts:
+            raise MalformedError(
+                f"The form has more than {self._max_parts} parts. Send fewer, or raise INTERMODAL_MAX_FORM_PARTS."
+            )
         self._headers = {}
         self._data = Upload(self._spool_bytes)
 

@@ -11,13 +11,12 @@ from contextlib import suppress
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import MalformedError
 from app.refusals import QueueFullError
+from app.settings import Settings
 
-DRAIN_BODIES = 8
-"""How many times the largest body is read and dropped of one that was refused."""
-
-DRAIN_SECONDS = 10.0
-"""And for how long."""
+BROKEN_BODY = "broken_body"
+"""In a request's state: why its body ends before its end, as the connection has found."""
 
 _SMALL_BYTES = 65_536  # a rest that the server may skip itself, so that the connection is kept
 _RETRY_AFTER_SECONDS = 1  # until others' bodies are answered
@@ -28,12 +27,13 @@ class IntakeMiddleware:
 
     Raises, from the `receive` that it hands on:
         QueueFullError: more bytes than `max_pending_bytes` are held.
+        MalformedError: the body is broken.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_pending_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self._max_drained_bytes = DRAIN_BODIES * max_body_bytes
-        self._max_pending_bytes = max(max_pending_bytes, max_body_bytes)
+        self._settings = settings
+        self._max_pending_bytes = max(settings.max_pending_bytes, settings.max_body_bytes)
         self._num_pending_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +49,8 @@ class IntakeMiddleware:
             self._num_pending_bytes += len(message.get("body", b""))
             if self._num_pending_bytes > self._max_pending_bytes:
                 raise QueueFullError(_RETRY_AFTER_SECONDS)
+            if body.ended and (fault := scope.get("state", {}).get(BROKEN_BODY)):
+                raise MalformedError(fault)
             return message
 
         try:
@@ -57,7 +59,7 @@ class IntakeMiddleware:
             self._num_pending_bytes -= body.num_bytes
         if answer.held_open:
             if not any(name == b"expect" for name, _ in scope["headers"]):  # which waits to be told to send
-                await body.drain(self._max_drained_bytes)
+                await body.drain(self._settings.max_drained_bytes, self._settings.drain_timeout_seconds)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -94,11 +96,11 @@ class _Body:
             return False
         return self._declared_bytes is None or self._declared_bytes - self.num_bytes > _SMALL_BYTES
 
-    async def drain(self, max_bytes: int) -> None:
+    async def drain(self, max_bytes: int, limit_seconds: float) -> None:
         """Read and drop the rest, up to a bound."""
         end = self.num_bytes + max_bytes
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(limit_seconds):
                 while not self.ended and self.num_bytes < end:
                     await self.receive()
 

@@ -16,6 +16,7 @@ from app.auth import KeyMiddleware
 from app.errors import add_error_handlers
 from app.intake import IntakeMiddleware
 from app.loading import load_service
+from app.long_answers import LongAnswerMiddleware
 from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
 from app.routes import (
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last added is outermost: a browser's preflight carries no key, and is answered before one is asked."""
     app.add_middleware(AdmissionMiddleware)
+    app.add_middleware(LongAnswerMiddleware, max_pending_bytes=settings.max_pending_bytes)
     if settings.require_key == "all":
         app.add_middleware(KeyMiddleware, keys=settings.keys)
     if settings.cors_origins:
@@ -104,6 +106,4 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Retry-After", "Server-Timing", "X-Request-ID", TENSOR_HEADER],
         )
     app.add_middleware(TelemetryMiddleware, metrics=app.state.metrics, root_path=settings.root_path)
-    app.add_middleware(
-        IntakeMiddleware, max_body_bytes=settings.max_body_bytes, max_pending_bytes=settings.max_pending_bytes
-    )
+    app.add_middleware(IntakeMiddleware, settings=settings)

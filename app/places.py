@@ -1,11 +1,14 @@
 """A place among matches, as a client gets it and gives it back for the next page: score and id, opaque."""
 
 import base64
-import binascii
 import json
+import math
 
-from models.errors import InputError
+from app import strict_json
+from models.errors import InputError, TooLargeError
 from retrieval.gallery import Match
+
+_MAX_VALUES = 600  # an id may hold that many commas
 
 
 def write_place(match: Match) -> str:
@@ -22,9 +25,11 @@ def read_place(value: str | None) -> tuple[float, str] | None:
     if value is None:
         return None
     try:
-        score, item_id = json.loads(base64.b64decode(value, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
-        score = item_id = None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not isinstance(item_id, str):
+        text = base64.b64decode(value, altchars=b"-_", validate=True).decode()
+        score, item_id = strict_json.parse(text, _MAX_VALUES)
+        place = math.nan if isinstance(score, bool | str) else float(score)
+    except (TypeError, ValueError, OverflowError, TooLargeError):
+        place, item_id = math.nan, None
+    if not math.isfinite(place) or not isinstance(item_id, str):
         raise InputError("after", "must be the `next` of the answer that this one is to follow.")
-    return float(score), item_id
+    return place, item_id

@@ -1,55 +1,87 @@
-"""The head of a request: how long it may be, how much time it may take, and what a broken one is told.
+"""A connection: how long a head may be, how much time it and an answer may take, what is told to what is broken.
 
 Knows uvicorn's connections; knows nothing of what is asked. uvicorn itself bounds a head only with its slower
-parser, and waits for one without end."""
+parser, and waits without end: for a head, and for a client that does not read its answer."""
 
 import asyncio
 import json
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MAX_HEAD_BYTES = 65_536
-"""Request line and headers."""
+from app.intake import BROKEN_BODY
+from app.settings import Settings
+from app.unsent import Unsent
 
-HEAD_SECONDS = 10.0
-"""From the connection's start, or the head's first byte, to its end."""
+_HEADER_BYTES = 4  # the colon, the space and the line's end
+_LINGER_SECONDS = 2.0  # in which a client that still sends may read why nobody listens; closing would reset it
 
 
-class HeadLimits(HttpToolsProtocol):
-    """An HTTP connection whose heads are bounded in length and time. Faults in one are problems, as elsewhere."""
+class _TooLongError(Exception):
+    """The head, or the headers behind a body in chunks, have too many bytes."""
 
-    max_connections: int | None = None
+
+class BoundedConnection(HttpToolsProtocol):
+    """An HTTP connection that is bounded in length and time. Faults of a connection are problems, as elsewhere."""
+
+    limits: Settings
     _head_bytes = 0
+    _unended_bytes = 0  # of the head that has not come to its end, as it is on the wire
     _num_ends = 0  # of heads and of messages
     _in_head = True
+    _too_long = False
     _head_timer: asyncio.TimerHandle | None = None
+    _unsent: Unsent | None = None
+    _answered: RequestResponseCycle | None = None
+    _broken = False  # nothing more is read
+    _last_word = b""  # what is still to be said, after the answers to earlier requests
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head, if there is room for one more."""
         super().connection_made(transport)
-        if self.max_connections is not None and len(self.connections) > self.max_connections:
+        self._unsent = Unsent(transport, self.loop, self.limits.send_timeout_seconds)
+        if len(self.connections) > self.limits.max_connections:
+            self.connections.discard(self)
             self._refuse(503, "Too many connections are open. Use fewer, and keep them open, or try again later.")
             return
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._late)
+        self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Wait no more, and answer nobody: uvicorn tells only the request that came last."""
         self._unset_head_timer()
+        if self._unsent is not None:
+            self._unsent.forget()
+        self.pipeline.clear()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head."""
+        if self._broken or self.transport.is_closing():
+            return
         num_ends = self._num_ends
         super().data_received(data)
-        if not self._in_head or self._num_ends != num_ends or self.transport.is_closing():
+        if not self._in_head or self._num_ends != num_ends or self._broken or self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, f"The request line and headers have more than {MAX_HEAD_BYTES:,} bytes. Send fewer.")
+        self._unended_bytes += len(data)
+        if self._unended_bytes > self.limits.max_head_bytes:
+            self._refuse_head()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._late)
+            self._wait_for_head()
+
+    def on_url(self, url: bytes) -> None:
+        """Take the next piece of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those behind a body are dropped, for nobody expects them."""
+        self._count(len(name) + len(value) + _HEADER_BYTES)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
@@ -62,35 +94,95 @@ class HeadLimits(HttpToolsProtocol):
         """Go on to the next head."""
         super().on_message_complete()
         self._num_ends += 1
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._unended_bytes = True, 0, 0
+
+    def on_response_complete(self) -> None:
+        """Go on to the next answer."""
+        super().on_response_complete()
+        if self._unsent is not None:
+            self._unsent.watch()
+        if self._last_word and not self._answers:
+            self._end_with(self._last_word)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, and not without end."""
+        super().pause_writing()
+        if self._unsent is not None:
+            self._unsent.watch()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        if self._unsent is not None:
+            self._unsent.forget()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close; what the client has not read by then has its time."""
+        super().timeout_keep_alive_handler()
+        if self._unsent is not None:
+            self._unsent.watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(400, f"{msg} Send HTTP/1.1.")
+        """Answer what is no HTTP, or where it stopped being HTTP."""
+        if not self._in_head:
+            self._break_body(
+                "Too many headers follow the body in chunks. Send none."
+                if self._too_long
+                else "The body in chunks is broken. Begin each with its length in hexadecimal digits."
+            )
+        elif self._too_long:
+            self._refuse_head()
+        else:
+            self._refuse(400, f"{msg} Send HTTP/1.1.")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _count(self, num_bytes: int) -> None:
+        self._head_bytes += num_bytes
+        if self._head_bytes > self.limits.max_head_bytes:
+            self._too_long = True
+            raise _TooLongError  # which ends the parser
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.limits.head_timeout_seconds, self._late)
 
     def _late(self) -> None:
         self._head_timer = None
         if self._answers or self.transport.is_closing():
             return
-        if self._head_bytes:
-            self._refuse(408, f"The headers did not arrive within {HEAD_SECONDS:g} s. Send them faster.")
+        if self._unended_bytes:
+            limit = f"{self.limits.head_timeout_seconds:g} s"
+            self._refuse(408, f"The headers did not arrive within {limit}. Send them faster.")
         else:
             self.transport.close()
 
     @property
     def _answers(self) -> bool:
-        """Whether an earlier request of the connection is still being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """Whether a request of the connection is being answered, or waits for that."""
+        return bool(self.pipeline) or (self._answered is not None and not self._answered.response_complete)
 
     def _unset_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _break_body(self, detail: str) -> None:
+        """Let whoever reads the body know (see `intake`), and read no more."""
+        self._broken = True
+        self.cycle.scope["state"][BROKEN_BODY] = detail
+        self.cycle.keep_alive = self.cycle.more_body = False
+        self.cycle.transport = _LingeringTransport(self)  # type: ignore[assignment]
+        self.cycle.message_event.set()
+
+    def _refuse_head(self) -> None:
+        limit = f"{self.limits.max_head_bytes:,} bytes"
+        self._refuse(431, f"The request line and headers have more than {limit}. Send fewer.")
+
     def _refuse(self, status: int, detail: str) -> None:
-        if self._answers:  # in whose middle nothing else can be said
-            self.transport.close()
-            return
+        """Say what is wrong, after what is still being said, and close."""
+        self._broken = True
         title = HTTPStatus(status).phrase
         problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
         body = json.dumps(problem).encode()
@@ -98,10 +190,37 @@ class HeadLimits(HttpToolsProtocol):
             f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+        word = head.encode() + body
+        if self._answers:
+            self._last_word = word
+        else:
+            self._end_with(word)
+
+    def _end_with(self, word: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(word)
+            self.linger()
+
+    def linger(self) -> None:
+        """Say that no more will come, and close when the client has, or soon."""
+        if self._unsent is not None:
+            self._unsent.watch()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
 
-def bounded(limit: int) -> type[HeadLimits]:
-    """Such connections, of which at most `limit` are open at once."""
-    return type("BoundedConnections", (HeadLimits,), {"max_connections": limit})
+class _LingeringTransport:
+    """What a request whose body broke is answered by: the rest of it may still be under way."""
+
+    def __init__(self, connection: BoundedConnection) -> None:
+        self._connection = connection
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+
+    def close(self) -> None:
+        self._connection.linger()
+
+
+def bounded(settings: Settings) -> type[BoundedConnection]:
+    """Such connections, within the limits of `settings`."""
+    return type("Connection", (BoundedConnection,), {"limits": settings})

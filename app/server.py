@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Literal
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.auth import is_loopback
 from app.listening import begin_no_more
@@ -79,8 +80,17 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
     # Its own lines would follow ours; errors still show.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
-    config = uvicorn.Config(
-        create_app(settings, load=lambda _: service),
+    config = configure(create_app(settings, load=lambda _: service), settings)
+    warn_if_open(settings)
+    port = listener.getsockname()[1]
+    progress("Warming up")
+    _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
+
+
+def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is to serve the application."""
+    return uvicorn.Config(
+        app,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -90,12 +100,9 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # sound does not shrink, and a bomb would grow
-        http=_protocol(settings.max_connections),
+        http=_protocol(settings),
+        h11_max_incomplete_event_size=settings.max_head_bytes,
     )
-    warn_if_open(settings)
-    port = listener.getsockname()[1]
-    progress("Warming up")
-    _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:
@@ -114,12 +121,12 @@ def warn_if_open(settings: Settings) -> None:
         )
 
 
-def _protocol(max_connections: int) -> type[asyncio.Protocol] | Literal["h11"]:
+def _protocol(settings: Settings) -> type[asyncio.Protocol] | Literal["h11"]:
     try:
         from app.protocol import bounded
     except ImportError:  # no httptools for this platform; h11 bounds the length of heads itself
         return "h11"
-    return bounded(max_connections)
+    return bounded(settings)
 
 
 def _invitation(service: Service, port: int) -> str:

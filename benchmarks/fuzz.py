@@ -57,11 +57,11 @@ def fuzz_bodies(count: int, seed: int = corpus.SEED) -> Outcome:
     def parse(name: str, data: bytes) -> object:
         kind = name.split()[1]
         if kind == "form":
-            parser = FormParser(corpus.FORM_TYPE, settings.spool_bytes)
+            parser = FormParser(corpus.FORM_TYPE, settings.spool_bytes, settings.max_form_parts)
             parser.write(data)
             return read_predict(parser.fields(), settings)
         if kind == "query":
-            bare = FileParser(IMAGE, data.decode("latin-1"), settings.spool_bytes)
+            bare = FileParser(IMAGE, data.decode("latin-1"), settings.spool_bytes, settings.max_form_parts)
             return read_predict(bare.fields(), settings)
         read = {"json": read_predict, "batch": read_batch, "search": read_search}[kind]
         return read(parse_json(data, settings.max_json_values), settings)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from app import file_url, intake, protocol, remote
-from app.fields import MAX_FIELDS
+from app import file_url, remote
 from app.main import create_app
 from app.routes.items import MAX_PAGE_ITEMS
 from app.settings import PREFIX, Settings, flag
@@ -68,15 +67,11 @@ def limits_table() -> str:
     """List the limits that no setting changes, each by the answer to what exceeds it."""
     megapixels = image_guards.MAX_RLE_PIXELS / 1e6
     rows = [
-        (f"{protocol.MAX_HEAD_BYTES:,} bytes of request line and headers", 431),
-        (f"{protocol.HEAD_SECONDS:g} s for them to arrive", 408),
-        (f"{MAX_FIELDS} parts in a form, or fields in a query", 400),
         (f"{MAX_CONDITIONS} conditions in a filter, {MAX_DEPTH} levels, {MAX_VALUES:,} values in a list", 422),
         (f"{file_url.MAX_URL_CHARACTERS:,} characters and {remote.MAX_REDIRECTS} redirects of a file by URL",
          422),
         (f"{MAX_PAGE_ITEMS:,} items in a page of a gallery", 422),
-        (f"{intake.DRAIN_BODIES} times the largest body, or {intake.DRAIN_SECONDS:g} s, of a refused body that is "
-         "read and dropped; then the connection is cut", 413),
+        (f"{image_guards.MAX_SIDE_PX:,} pixels in a side of an image", 413),
         (f"{image_guards.MAX_JPEG_SCANS} scans and {image_guards.MAX_JPEG_SEGMENTS:,} segments of a JPEG; "
          f"{image_guards.MAX_TIFF_TAGS:,} tags and {image_guards.MAX_TIFF_STRIPS:,} strips of a TIFF; "
          f"{megapixels:g} megapixels of a run-length encoded BMP; {image_guards.MAX_READS:,} pieces of any image",

@@ -170,7 +170,17 @@ def _to_rgb(image: Image.Image, side_px: int) -> NDArray[np.uint8]:
     if image.mode.startswith("I") or image.mode == "F":
         image = _narrow_grey(image)
     factor = max(1, min(image.size) // (2 * side_px))
-    return np.ascontiguousarray(turn(np.concatenate(list(_bands(image, factor)))))
+    return np.ascontiguousarray(turn(_reduced(image, factor)))
+
+
+def _reduced(image: Image.Image, factor: int) -> NDArray[np.uint8]:
+    """The whole image in RGB, each side divided by `factor` and rounded up."""
+    width, height = (-(-side // factor) for side in image.size)
+    whole, top = np.empty((height, width, 3), dtype=np.uint8), 0
+    for band in _bands(image, factor):  # put together at once, a long image would stand in memory twice
+        whole[top : top + len(band)] = band
+        top += len(band)
+    return whole
 
 
 def _bands(image: Image.Image, factor: int) -> Iterator[NDArray[np.uint8]]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from models.errors import InputError, TooLargeError
 
+MAX_SIDE_PX = 65_535
+"""What JPEG and GIF can say. To resize a longer one costs memory and time that its pixels do not tell."""
+
 PIECES_REMEDY = "Save it anew, and send that."
 
 MAX_JPEG_SEGMENTS = 5000
@@ -107,12 +110,15 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 
 def check_size(size: tuple[int, int], limits: ImageLimits, field: str) -> None:
-    """Refuse a (width, height) of no pixels, or of more than the limit."""
+    """Refuse a (width, height) of no pixels, of more than the limit, or with a side that is too long."""
     width, height = size
     if width < 1 or height < 1:
         raise InputError(field, "the header gives a side of zero pixels. Send an intact image.")
     if width * height > limits.max_pixels:
         raise TooLargeError(field, f"{width} x {height} pixels; {too_many_pixels(limits)}")
+    if max(size) > MAX_SIDE_PX:
+        detail = f"{width} x {height} pixels; no side may have more than {MAX_SIDE_PX:,}. Send a smaller image."
+        raise TooLargeError(field, detail)
 
 
 def too_many_pixels(limits: ImageLimits) -> str:

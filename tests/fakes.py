@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from app.main import create_app
 from app.remote import Fetcher
 from app.served import Model
-from app.server import MAX_MESSAGE_BYTES
+from app.server import configure
 from app.service import Service
 from app.settings import Settings
 from models.batch import Batch
@@ -265,16 +265,8 @@ def make_service(
 @contextlib.contextmanager
 def serving(settings: Settings, load: Callable[[Settings], Service]) -> Iterator[httpx.Client]:
     """A real server in a thread, and a client of it."""
-    # As `serve` runs it: uvicorn's own log_config would keep its records from the root, in all later tests too.
-    config = uvicorn.Config(
-        create_app(settings, load=load),
-        port=0,
-        log_config=None,
-        log_level="warning",
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE_BYTES,
-        access_log=False,
-    )
+    config = configure(create_app(settings, load=load), settings)
+    config.port = 0
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -113,16 +113,24 @@ async def _file(context: Context, item_id: str, kind: str, read: Callable[[str],
         # An id may itself end so; only the path before decoding tells `a%2Fimage` from `a/image`.
         item = await get_item(f"{item_id}/{kind}", context)
         return Response(item.model_dump_json(), media_type="application/json")
-    data = await asyncio.to_thread(read, item_id)
-    if data is None:
+    found = await asyncio.to_thread(_read, read, item_id, kind)
+    if found is None:
         await get_item(item_id, context)  # or there is no such item
         raise NotFoundError(f"The item {item_id[:60]!r} has no {kind}.")
-    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    data, etag, media_type = found
     headers = {"ETag": etag, "Cache-Control": _CACHE, **_SAFE}
     if etag in context.request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    media_type = (audio_type_of if kind == "audio" else media_type_of)(data)
     return Response(data, media_type=media_type, headers=headers)
+
+
+def _read(read: Callable[[str], bytes | None], item_id: str, kind: str) -> tuple[bytes, str, str] | None:
+    """A file, its ETag and its media type. A large one takes long to hash."""
+    data = read(item_id)
+    if data is None:
+        return None
+    media_type = (audio_type_of if kind == "audio" else media_type_of)(data)
+    return data, f'"{hashlib.sha256(data).hexdigest()[:32]}"', media_type
 
 
 def _result(context: Context, outcome: Outcome) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.protocol import HeadLimits, bounded
+from app.protocol import bounded
+from app.settings import Settings
 from tests.hostile.conftest import Target
 
 
@@ -68,10 +69,12 @@ async def slow_app(scope: Any, receive: Callable[[], Any], send: Callable[[Any],
 
 
 @asynccontextmanager
-async def connected(config: uvicorn.Config) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(
+    config: uvicorn.Config, settings: Settings
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HeadLimits(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: bounded(settings)(config, state, {}), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
         yield reader, writer
@@ -82,15 +85,15 @@ async def connected(config: uvicorn.Config) -> AsyncIterator[tuple[asyncio.Strea
 
 
 @pytest.mark.anyio
-async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.protocol.HEAD_SECONDS", 0.2)
+async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not() -> None:
+    settings = Settings(head_timeout_seconds=0.2)
     config = uvicorn.Config(slow_app, log_config=None, access_log=False)
-    async with connected(config) as (reader, writer):
+    async with connected(config, settings) as (reader, writer):
         assert await reader.read() == b""  # nothing was said, so nothing is answered
-    async with connected(config) as (reader, writer):
+    async with connected(config, settings) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHos")
         assert (await reader.read()).startswith(b"HTTP/1.1 408")
-    async with connected(config) as (reader, writer):
+    async with connected(config, settings) as (reader, writer):
         for _ in range(2):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
@@ -98,7 +101,8 @@ async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not(monkeypatch: pyte
 
 @pytest.mark.anyio
 async def test_a_connection_too_many_is_told_so_and_the_others_go_on() -> None:
-    config, state, kind = uvicorn.Config(slow_app, log_config=None, access_log=False), ServerState(), bounded(2)
+    config, state = uvicorn.Config(slow_app, log_config=None, access_log=False), ServerState()
+    kind = bounded(Settings(max_connections=2))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
     address = server.sockets[0].getsockname()

@@ -5,16 +5,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
 
 from benchmarks.fuzz import fuzz_images
+from models.config import ImagePreprocessing
 from models.decode import decode_image
 from models.errors import InputError, TooLargeError, UnsupportedMediaError
 from models.image_guards import ImageLimits
+from models.preprocess.image import ImagePreprocessor
+from models.sample import Sample
 from tests.hostile import corpus
 
+ROOT = Path(__file__).resolve().parents[2]
 SIDE_PX = 32
 LONGEST_SECONDS = 4.0
 """What must take less than two alone; a busy machine may double it."""
@@ -55,6 +60,46 @@ def test_a_bomb_is_refused_or_does_not_go_off(name: str) -> None:
         assert name in HARMLESS
         assert pixels.size < 1000
     assert time.perf_counter() - start < LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("size", [(50_000_000, 1), (1, 50_000_000), (65_536, 700), (1, 65_536)])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_a_long_side_is_refused_before_a_pixel_is_decoded(form: str, size: tuple[int, int]) -> None:
+    made = {"PNG": corpus.png, "BMP": corpus.bmp, "TIFF": corpus.tiff_image}[form](*size)
+    start = time.perf_counter()
+    with pytest.raises(TooLargeError, match=r"no side may have more than 65,535\. Send a smaller image"):
+        decode_image(made, side_px=SIDE_PX)
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("size", [(65_535, 3), (3, 65_535)])
+@pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
+def test_the_longest_side_is_prepared(resize: Literal["squash", "pad", "crop"], size: tuple[int, int]) -> None:
+    pixels = decode_image(corpus.encode(Image.new("RGB", size, "red"), "PNG"), side_px=SIDE_PX)
+    assert pixels.shape == (*reversed(size), 3)
+    prepared = ImagePreprocessor(ImagePreprocessing(side_px=SIDE_PX, resize=resize)).prepare(Sample(image=pixels))
+    assert prepared is not None
+    assert prepared["pixels"][16, 16, 0] == 255  # red, or the white that it is padded with
+
+
+def test_a_long_image_stands_in_memory_once_before_and_once_after() -> None:
+    # As Pillow keeps it, 4 bytes a pixel; in RGB, 3; and a band of a million pixels in both, twice.
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from models.decode import decode_image\n"
+        "data = sys.stdin.buffer.read()\n"
+        "Path('/proc/self/clear_refs').write_text('5')\n"
+        "def mb(key):\n"
+        "    lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1000\n"
+        "before = mb('VmRSS')\n"
+        "decode_image(data, side_px=224)\n"
+        "print(mb('VmHWM') - before)"
+    )
+    data = corpus.encode(Image.new("RGB", (65_535, 448)), "PNG")
+    done = subprocess.run([sys.executable, "-c", program], input=data, cwd=ROOT, capture_output=True, check=True)
+    assert float(done.stdout) < 65_535 * 448 * 7 / 1e6 + 40
 
 
 def test_sixty_scans_are_still_an_image_and_sixty_five_are_not() -> None:
@@ -109,9 +154,8 @@ def test_nothing_is_written_to_stderr_or_logged_for_what_is_broken() -> None:
         "from benchmarks.fuzz import fuzz_bodies, fuzz_images\n"
         "assert not fuzz_images(1500).failures + fuzz_bodies(1500).failures"
     )
-    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], cwd=root, capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -133,9 +133,41 @@ FAULTS: dict[str, tuple[int, str | None, str, dict[str, Any]]] = {
     "NaN in a form": (
         422,
         "top_k",
-        "whole number",
+        "NaN is no JSON number",
         form(part(), part(DISPOSITION.replace(b"text", b"top_k"), b"NaN")),
     ),
+    **{
+        f"{what} in {name} of a form": (
+            status,
+            name,
+            says,
+            {**form(part(), part(DISPOSITION.replace(b"text", name.encode()), value)), "path": "/search"},
+        )
+        for name in ("filter", "weights", "vector", "min_score")
+        for what, status, says, value in [
+            ("NaN", 422, "NaN is no JSON number", b'{"text": NaN}'),
+            ("-Infinity", 422, "-Infinity is no JSON number", b'{"text": -Infinity}'),
+            ("a name twice", 422, "the name 'text' is given twice", b'{"text": 1, "text": 2}'),
+            ("a million lists", 413, "250,000 commas and brackets", b"[" + b"[]," * MB + b"[]]"),
+        ]
+    },
+    **{
+        f"a place of {what}": (
+            422,
+            "after",
+            "must be the `next`",
+            {"json": {"text": "red", "after": place}, "path": "/search"},
+        )
+        for what, place in [
+            ("a huge number", base64.urlsafe_b64encode(b"[1" + b"0" * 400 + b', "a"]').decode()),
+            ("infinity", base64.urlsafe_b64encode(b'[1e999, "a"]').decode()),
+            ("NaN", base64.urlsafe_b64encode(b'[NaN, "a"]').decode()),
+            ("true", base64.urlsafe_b64encode(b'[true, "a"]').decode()),
+            ("no UTF-8", base64.urlsafe_b64encode(b'[1, "\xff"]').decode()),
+            ("deep lists", base64.urlsafe_b64encode(b"[" * 5000).decode()),
+            ("nothing known", "!"),
+        ]
+    },
     "infinite": (422, "top_k", "whole number", {"content": b'{"text": "red", "top_k": 1e999}', "headers": JSON}),
     "a number of 5,000 digits": (
         400,
