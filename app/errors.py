@@ -69,7 +69,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (TimeoutError, 504),
 )
 _HTTP_DETAILS = {
-    404: "There is nothing at this path. /docs lists those that there are.",
+    404: "There is nothing at this path. /docs lists those that there are; none ends with a slash.",
     405: "The path exists, but not for this method. The header Allow names those that it takes.",
 }
 _PATH = re.compile(r"\S*/")  # a folder of this machine is nobody's business

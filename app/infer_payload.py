@@ -3,7 +3,6 @@
 Knows which tensors there are; knows no model and decodes no file."""
 
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from app import strict_json
 from app.fields import FieldReader, File, RawFields
 from app.media import MEDIA
 from app.payload import MODALITY_FIELDS, RETRIEVAL_FIELDS, PredictRequest, read_predict
@@ -63,7 +63,7 @@ def read_infer(body: bytes, header: str | None, settings: Settings) -> InferRequ
             "inputs", "tensors of different lengths. The first number of each shape counts the items."
         )
     [num_items] = lengths
-    asked = _asked(request)
+    asked = _asked(request, settings)
     return InferRequest(
         id=request.id,
         items=[_at_row(row, num_items, partial(_item, columns, row, asked, settings)) for row in range(num_items)],
@@ -85,7 +85,7 @@ def named_row(error: InputError, row: int, num_rows: int) -> InputError:
     return error if num_rows == 1 else type(error)(f"{error.field}[{row}]", error.detail)
 
 
-def _asked(request: TensorRequest) -> Mapping[str, Any]:
+def _asked(request: TensorRequest, settings: Settings) -> Mapping[str, Any]:
     """The fields of /predict that all items have: no matches, unless something speaks of them."""
     parameters = dict(request.parameters)
     for name in parameters:
@@ -94,9 +94,9 @@ def _asked(request: TensorRequest) -> Mapping[str, Any]:
             raise InputError("parameters", f"{name[:60]!r} is not known here. There are: {known}.")
     if isinstance(where := parameters.get("filter"), str):
         try:
-            parameters["filter"] = json.loads(where)
-        except (ValueError, RecursionError):
-            raise InputError("filter", "must be JSON, as text or as it is.") from None
+            parameters["filter"] = strict_json.parse(where, settings.max_json_values, "filter")
+        except ValueError as error:
+            raise InputError("filter", f"must be JSON, as text or as it is: {error}.") from None
     wanted = request.outputs or ()
     matches = bool(parameters) or any(output.name in MATCH_OUTPUTS for output in wanted)
     return {**{name: value for name, value in parameters.items() if value not in (None, "")}, "retrieve": matches}

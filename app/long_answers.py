@@ -39,7 +39,7 @@ class LongAnswerMiddleware:
                 self._num_pending_bytes += held_bytes
                 if refused:
                     error = QueueFullError(_RETRY_AFTER_SECONDS)
-                    await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+                    await problem_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
                     return
             if refused:
                 return

@@ -21,6 +21,7 @@ from app.metrics import Metrics
 from app.openapi import PROBLEM_RESPONSES
 from app.routes import (
     classify,
+    docs,
     embed,
     galleries,
     generate,
@@ -71,11 +72,14 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
         version=__version__,
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,  # which would lead past the proxy that took a part of the path away
     )
     app.state.metrics = Metrics()
     for module in (
         predict, predict_stream, embed, classify, generate, transcribe, live, galleries, items, models, health,
-        metrics, inference, openai, page,
+        metrics, inference, openai, page, docs,
     ):  # fmt: skip
         app.include_router(module.router)
 
