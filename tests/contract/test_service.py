@@ -17,7 +17,7 @@ from tests.fakes import POISON, FakeEngine, make_service
 def test_health_and_home(client: httpx.Client) -> None:
     for path, status in (("live", "live"), ("ready", "ready"), ("startup", "started")):
         assert client.get(f"/health/{path}").json() == {"status": status}
-    assert client.get("/").headers["Location"] == "/docs"
+    assert client.get("/").status_code == 200
     assert client.get("/docs").status_code == 200
 
 
@@ -135,4 +135,3 @@ def test_image_urls_honour_the_root_path(start: Start) -> None:
     assert match["image_url"] == "/shop/galleries/fashion/items/red/image"
     assert client.get(match["image_url"]).status_code == 200  # a proxy may or may not strip the prefix
     assert client.get(match["image_url"].removeprefix("/shop")).status_code == 200
-    assert client.get("/").headers["Location"] == "/shop/docs"
