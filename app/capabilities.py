@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from app.captioners import Captioner
 from app.payload import Inputs
 from app.refusals import NotFoundError
 from app.registry import Registry
@@ -57,12 +56,11 @@ def check_transcribes(model: Model) -> None:
         raise InputError("model", f"the model {model.name!r} does not transcribe. Ask one that does.")
 
 
-def check_generates(model: Model) -> Captioner:
-    """What writes the model's texts.
+def check_generates(model: Model, field: str = "model") -> None:
+    """Refuse a model that writes no texts, in words about `field`.
 
     Raises:
         InputError: it has no head for that.
     """
     if model.captioner is None:
-        raise InputError("model", f"the model {model.name!r} writes no texts. Ask one that does.")
-    return model.captioner
+        raise InputError(field, f"the model {model.name!r} writes no texts. Ask one that does.")

@@ -11,7 +11,7 @@ class Writer(Protocol):
     """Texts that one thread writes side by side."""
 
     def add(self, example: Example, writing: Writing, prompt: str, on_text: Callable[[str], bool]) -> object:
-        """Let a text join, before the next step; gives its handle.
+        """Let a text join, before the next step; gives its handle. Raises InputError where it cannot be written.
 
         `on_text` takes each new piece of whole characters, in the thread that steps; where it says False, the text
         ends.
@@ -26,9 +26,6 @@ class Writer(Protocol):
 
 class Captioner(Protocol):
     """Writes texts for one model; shared by threads."""
-
-    def check(self, modalities: Sequence[str], prompt: str, writing: Writing) -> None:
-        """Refuse before any work what cannot be written. Raises InputError."""
 
     def writer(self) -> Writer:
         """A writer for one thread."""

@@ -3,11 +3,9 @@
 Each variation waits for its turn as an item of its own, so an explanation takes no more of the network at once
 than any other request, however long it is."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
 from time import perf_counter
-from typing import TypeVar
 
+from app.all_or_none import all_or_none
 from app.call import Call
 from app.payload import Inputs
 from app.pipeline import Pipeline
@@ -15,8 +13,6 @@ from app.served import Answer, Model
 from app.stages import SearchBy
 from models.explainer import Explainer
 from models.occlusion import Detail, Grid
-
-T = TypeVar("T")
 
 
 async def explain(
@@ -27,7 +23,7 @@ async def explain(
     original, matches = await pipeline.examine(model, inputs, search, call, detail)
     start = perf_counter()
     explainer = Explainer(model.predictor, detail)
-    falls = await _all(
+    falls = await all_or_none(
         [pipeline.vary(model, original, variation, call) for variation in explainer.variations(original)]
     )
     explanation = explainer.explanation(original, falls)
@@ -43,16 +39,3 @@ def num_variations(model: Model, inputs: Inputs, detail: Detail) -> int:
     words = 0 if inputs.text is None else min(detail.words, len(inputs.text.split()))
     known = model.modalities
     return windows * ("image" in known) + words * ("text" in known)
-
-
-async def _all(work: Sequence[Coroutine[object, object, T]]) -> list[T]:
-    """The results in order; where one fails the others are given up, and its error is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except* Exception as errors:
-        error: BaseException = errors
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
-    return [task.result() for task in tasks]

@@ -81,6 +81,7 @@ _PREDICT: dict[str, Schema] = {
         "default": False,
         "description": "Whether to say what the answer rests on: modalities, parts of the image, words.",
     },
+    "caption": {"type": "boolean", "default": False, "description": "Whether to write a text about it."},
     "retrieve": {"type": "boolean", "default": True, "description": "Whether matches are wanted."},
     **_RETRIEVAL,
     "gallery": {"type": "string", "description": "The gallery searched: one of the model's; its own without it."},

@@ -22,7 +22,16 @@ from retrieval.gallery import DEFAULT_TARGET, Query
 
 MODALITY_FIELDS = MODALITIES
 RETRIEVAL_FIELDS = ("top_k", "target", "filter")
-PREDICT_FIELDS = (*MODALITY_FIELDS, "num_labels", "coverage", "explain", "retrieve", "gallery", *RETRIEVAL_FIELDS)
+PREDICT_FIELDS = (
+    *MODALITY_FIELDS,
+    "num_labels",
+    "coverage",
+    "explain",
+    "caption",
+    "retrieve",
+    "gallery",
+    *RETRIEVAL_FIELDS,
+)
 MAX_VERSION = 1_000_000_000
 MAX_WEIGHT = 1_000
 SEARCH_FIELDS = (
@@ -58,7 +67,7 @@ class PredictRequest:
     """A checked request of /predict; `num_labels` 0 is all.
 
     coverage: of the prediction sets, 0 < coverage < 1; None where none are wanted.
-    explain: whether to say what the answer rests on.
+    explain: whether to say what the answer rests on. caption: whether to write a text about the item.
     search: None where no matches are wanted.
     """
 
@@ -66,6 +75,7 @@ class PredictRequest:
     num_labels: int = 5
     coverage: float | None = None
     explain: bool = False
+    caption: bool = False
     search: Query | None
     gallery: str | None = None
 
@@ -126,6 +136,7 @@ def read_predict(fields: RawFields, settings: Settings) -> PredictRequest:
         num_labels=reader.integer("num_labels", 5, least=0),
         coverage=reader.share("coverage"),
         explain=reader.boolean("explain", default=False),
+        caption=reader.boolean("caption", default=False),
         search=search if retrieve else None,
         gallery=reader.text("gallery"),
     )

@@ -16,6 +16,7 @@ from app.media import DecodeLimits
 from app.payload import Inputs
 from app.refusals import NotFoundError
 from app.upload import Upload
+from models.caption import Caption
 from models.decode import decode_image
 from models.decode_audio import decode_audio
 from models.explainer import Explanation
@@ -150,7 +151,7 @@ def _hum(rate_hz: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a model found. `matches` is empty, and `explanation` None, where none were wanted.
+    """What a model found. `matches` is empty, `explanation` and `caption` None, where none were wanted.
 
     num_text_tokens: of the text, as the network saw it; 0 without one.
     """
@@ -160,3 +161,4 @@ class Answer:
     matches: Sequence[Match]
     explanation: Explanation | None = None
     num_text_tokens: int = 0
+    caption: Caption | None = None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from app.all_or_none import all_or_none
 from app.call import Call
 from app.capabilities import check_generates, check_known, check_transcribes, first_able, generates, transcribes
 from app.checkpoints import Checkpoints, Source
@@ -143,7 +144,17 @@ class Service:
             TimeoutError: past the deadline.
         """
         gallery = self.galleries.of(model, request.gallery)
-        return await self._answer(model, request.inputs, gallery, request.search, call, request)
+        if not request.caption:
+            return await self._answer(model, request.inputs, gallery, request.search, call, request)
+        check_generates(model, "caption")
+        await self._fetch(request.inputs, call)
+        work: list[Coroutine[object, object, Any]] = [
+            self._answer(model, request.inputs, gallery, request.search, call, request),
+            self._write(model, request.inputs, Writing(), "", call),
+        ]
+        answer, written = await all_or_none(work)
+        found: Answer = replace(answer, caption=written.caption)
+        return found
 
     async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
@@ -196,17 +207,25 @@ class Service:
         Raises:
             InputError: the model writes no texts, or not such.
         """
-        captioner = check_generates(model)
+        check_generates(model)
         if inputs.image is not None:
             check_known(model, Inputs(image=inputs.image))
-        writing = Writing(**options)
+        await self._fetch(inputs, call, self.pipeline.generation.admit)
+        return await self._write(model, inputs, Writing(**options), inputs.text or "", call, hear)
+
+    async def _write(
+        self,
+        model: Model,
+        inputs: Inputs,
+        writing: Writing,
+        prompt: str,
+        call: Call,
+        hear: Callable[[str], None] | None = None,
+    ) -> Written:
         head, limit = model.predictor.config.network.caption, self.settings.max_generated_tokens
         if writing.max_tokens is None and head is not None and head.max_tokens > limit:
             writing = replace(writing, max_tokens=limit)
-        captioner.check(inputs.modalities, inputs.text or "", writing)
-        await self._fetch(inputs, call, self.pipeline.generation.admit)
-        text = Text(writing, inputs.text or "", hear)
-        return await self.pipeline.generation.write(Raw(model, inputs, "text"), text, call)
+        return await self.pipeline.generation.write(Raw(model, inputs, "text"), Text(writing, prompt, hear), call)
 
     def generator(self, name: str | None = None) -> Model:
         """The model of that name; without one, the first that writes texts.
@@ -253,7 +272,7 @@ class Service:
 
     async def _fetch(self, inputs: Inputs, call: Call, admit: Callable[[Call], None] | None = None) -> None:
         for file in inputs.files:
-            if isinstance(file, RemoteFile):
+            if isinstance(file, RemoteFile) and not len(file):
                 (admit or self.pipeline.admit)(call)  # or the fetch would be for nothing
                 await self._fetcher.fill(file, call.record, call.remaining_seconds())
 

@@ -80,6 +80,8 @@ class FakeWriter:
         self.texts: list[_Text] = []
 
     def add(self, example: Example, writing: Writing, prompt: str, on_text: Callable[[str], bool]) -> object:
+        if len(prompt.split()) > 5:
+            raise InputError("text", "6 tokens or more; 5 can be continued. Shorten it.")
         text = _Text(_words(example, writing, prompt), writing, prompt, on_text)
         self.texts.append(text)
         return text
@@ -111,10 +113,6 @@ class FakeCaptioner:
 
     def __init__(self, pen: Pen) -> None:
         self.pen = pen
-
-    def check(self, modalities: Sequence[str], prompt: str, writing: Writing) -> None:  # noqa: ARG002
-        if len(prompt.split()) > 5:
-            raise InputError("text", "6 tokens or more; 5 can be continued. Shorten it.")
 
     def writer(self) -> FakeWriter:
         return FakeWriter(self.pen)

@@ -49,7 +49,7 @@ async def _written(
     context: Context, model: Model, request: GenerateRequest, hear: Hear | None = None
 ) -> dict[str, Any]:
     written = await context.service.generate(model, request.inputs, request.writing, context.call, hear)
-    return text_json(written, model, context.request_id)
+    return text_json(written.caption, model, context.request_id)
 
 
 def _problem(context: Context, error: Exception) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.desk import Written
 from app.schemas.common import ModelRef
 from app.served import Model
-from models.caption import FinishReason
+from models.caption import Caption, FinishReason
 
 
-class GenerateResponse(BaseModel):
+class CaptionResponse(BaseModel):
     """What was written."""
 
     text: str = Field(description="Without the text that it continues.")
@@ -19,18 +18,29 @@ class GenerateResponse(BaseModel):
         description="stop: the model ended it, or one of `stop` did; length: it has `max_tokens`."
     )
     score: float = Field(description="The mean log-probability of its tokens; 0 is the most.")
+
+
+class GenerateResponse(CaptionResponse):
+    """What was written, and by which model."""
+
     model: ModelRef
     request_id: str
 
 
-def text_json(written: Written, model: Model, request_id: str) -> dict[str, Any]:
-    """What `GenerateResponse` describes, as plain objects."""
-    caption = written.caption
+def caption_json(caption: Caption) -> dict[str, Any]:
+    """What `CaptionResponse` describes, as plain objects."""
     return {
         "text": caption.text,
         "num_tokens": caption.num_tokens,
         "finish_reason": caption.finish_reason,
         "score": round(caption.score, 6),
+    }
+
+
+def text_json(caption: Caption, model: Model, request_id: str) -> dict[str, Any]:
+    """What `GenerateResponse` describes, as plain objects."""
+    return {
+        **caption_json(caption),
         "model": {"name": model.name, "version": model.version},
         "request_id": request_id,
     }

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from app.schemas.common import ModelRef, Problem, is_none, six_digits
 from app.schemas.explanation import HeadExplanation, explanation_json
 from app.schemas.galleries import MatchResponse, match_json
+from app.schemas.generate import CaptionResponse, caption_json
 from app.served import Answer
 from models.config import ClassificationHead, RegressionHead
 from models.predictor import Value
@@ -97,6 +98,11 @@ class PredictResponse(BaseModel):
     trust: TrustResponse | None = Field(
         None, exclude_if=is_none, description="Left out where the model has no rules to judge its answers by."
     )
+    caption: CaptionResponse | None = Field(
+        None,
+        exclude_if=is_none,
+        description="What the model writes about it; left out unless it was asked for.",
+    )
     matches: list[MatchResponse] = Field(description="The nearest items of the gallery, the nearest first.")
     request_id: str
 
@@ -134,6 +140,8 @@ def answer_json(
     doubts = predictor.doubts(prediction)
     if doubts is not None:
         found["trust"] = {"ok": not doubts, "reasons": [_doubt(doubt) for doubt in doubts]}
+    if answer.caption is not None:
+        found["caption"] = caption_json(answer.caption)
     found["matches"] = [match_json(match, name, root_path) for match in answer.matches]
     found["request_id"] = request_id
     return found

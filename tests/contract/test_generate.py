@@ -435,3 +435,33 @@ def test_the_document_states_its_media_types(writing: httpx.Client) -> None:
 def test_models_say_whether_they_write(writing: httpx.Client) -> None:
     models = {model["name"]: model["generates"] for model in writing.get("/models").json()["models"]}
     assert models == {"fashion": False, "scribe": True}
+
+
+def test_a_prediction_has_a_caption_where_one_is_asked_for(writing: httpx.Client) -> None:
+    path = "/models/scribe/predict"
+    with_caption = writing.post(path, content=RED, headers=PNG, params={"caption": "true"}).json()
+    without = writing.post(path, content=RED, headers=PNG).json()
+    assert with_caption.pop("caption") == {
+        "text": "a red picture", "num_tokens": 3, "finish_reason": "stop", "score": -0.5
+    }  # fmt: skip
+    assert {**with_caption, "request_id": ""} == {**without, "request_id": ""}
+
+
+def test_a_caption_does_not_go_on_from_the_item_s_text(writing: httpx.Client) -> None:
+    asked = {"image": base64.b64encode(RED).decode(), "text": COUNT, "caption": True}
+    assert writing.post("/models/scribe/predict", json=asked).json()["caption"]["text"] == "a red picture"
+
+
+def test_a_caption_of_a_model_that_writes_none_is_refused(writing: httpx.Client) -> None:
+    answer = writing.post("/predict", json={"text": "red", "caption": True})
+    assert (answer.status_code, answer.json()["field"]) == (422, "caption")
+
+
+def test_items_of_a_batch_have_captions_each_for_itself(tmp_path: Path) -> None:
+    with serving(Settings(), partial(make_writing_service, tmp_path, first="scribe")) as client:
+        red, blue = (base64.b64encode(image).decode() for image in (RED, BLUE))
+        items = [{"image": red, "caption": True}, {"image": blue}, {"image": "AAAA", "caption": True}]
+        first, second, third = client.post("/predict/batch", json={"items": items}).json()["results"]
+    assert first["caption"]["text"] == "a red picture"
+    assert "caption" not in second
+    assert third["status"] == 415
