@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from app.captioners import Writer
 from app.jobs import Job
 from app.served import Model
 from models.batch import Example
 from models.caption import Caption, Writing
 from models.errors import InputError
+from models.writer import Page, Writer
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +71,6 @@ class Turn:
 @dataclass(slots=True, eq=False)
 class _Row:
     job: DraftJob
-    handle: object = None
     text: str = ""
     grew: bool = False
     started: float = field(default_factory=perf_counter)
@@ -91,7 +90,7 @@ class Desk:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._rows: dict[Model, tuple[Writer, list[_Row]]] = {}
+        self._rows: dict[Model, tuple[Writer, dict[Page, _Row]]] = {}
         self.called: float | None = None
         """When the step began that runs now, by `perf_counter`."""
         self.given_up = False
@@ -101,7 +100,7 @@ class Desk:
     @property
     def jobs(self) -> list[DraftJob]:
         """What is being written."""
-        return [row.job for _, rows in list(self._rows.values()) for row in list(rows)]
+        return [row.job for _, rows in list(self._rows.values()) for row in list(rows.values())]
 
     @property
     def num_rows(self) -> int:
@@ -124,10 +123,9 @@ class Desk:
             captioner = draft.model.captioner
             if captioner is None:
                 raise ValueError("this model writes no texts")
-            self._rows[draft.model] = (captioner.writer(), [])
+            self._rows[draft.model] = (captioner.writer(), {})
         writer, rows = self._rows[draft.model]
-        row.handle = writer.add(draft.example, draft.writing, draft.prompt, row.on_text)
-        rows.append(row)
+        rows[writer.add(draft.example, draft.writing, draft.prompt, row.on_text)] = row
 
     def step(self) -> Turn:
         """Write on, a token for each row; first drop what nobody waits for."""
@@ -138,25 +136,25 @@ class Desk:
 
     def _step(self, model: Model, turn: Turn) -> None:
         writer, rows = self._rows[model]
-        for row in [row for row in rows if row.job.future.done()]:
-            writer.drop(row.handle)
-            rows.remove(row)
         try:
-            ended = dict(writer.step()) if rows else {}
+            for page in [page for page, row in rows.items() if row.job.future.done()]:
+                del rows[page]
+                writer.drop(page)
+            ended = writer.step() if rows else []
         except BaseException as error:  # a library in Rust panics with one that is no Exception
             del self._rows[model]  # nobody knows what state its writer is in
-            self._fail(model, [row.job for row in rows], error, turn)
+            self._fail(model, [row.job for row in rows.values()], error, turn)
             return
         if rows:
             turn.worked.append(model)
         now = perf_counter()
-        for row in list(rows):
+        for row in rows.values():
             if row.grew and row.job.item.hear is not None:
                 turn.told.append((row.job.item, row.text))
             row.grew = False
-            if (caption := ended.get(row.handle)) is not None:
-                rows.remove(row)
-                turn.ended.append((row.job, Written(caption, row.job.item.first, now - row.started)))
+        for page, caption in ended:
+            row = rows.pop(page)
+            turn.ended.append((row.job, Written(caption, row.job.item.first, now - row.started)))
         if not rows:
             del self._rows[model]  # a model that is unloaded is not kept by what it wrote last
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from app.captioners import Captioner
 from app.media import DecodeLimits
 from app.payload import Inputs
 from app.refusals import NotFoundError
 from app.upload import Upload
 from models.caption import Caption
+from models.captioner import Captioner
 from models.decode import decode_image
 from models.decode_audio import decode_audio
 from models.explainer import Explanation
@@ -72,7 +72,7 @@ class Model:
     @property
     def captioner(self) -> Captioner | None:
         """What writes texts; None where the model has no head for it."""
-        return getattr(self.predictor, "captioner", None)
+        return self.predictor.captioner
 
     @property
     def on_cpu(self) -> bool:

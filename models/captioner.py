@@ -1,22 +1,19 @@
 """Texts about items: written subword by subword by one pass for all of them, each text by rules of its own.
 
-Knows preprocessing, an engine and a head's subwords; knows no HTTP.
-
-# R texts, k lines of a text, V subwords"""
+Knows preprocessing, an engine and a head's subwords; knows no HTTP."""
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
 
 from models.batch import Example
 from models.caption import Caption, Writing
 from models.checkpoint import CheckpointConfig
 from models.engine import Encoded, Engine
 from models.errors import InputError
-from models.lines import Beams, Line, Move, OnText, Plan
+from models.lines import OnText, Plan
 from models.preprocess import Preprocessors
-from models.subwords import START, Subwords
+from models.subwords import Subwords
+from models.writer import Writer
 
 MAX_BEAMS = 16
 
@@ -84,8 +81,9 @@ class Captioner:
         """
         if not examples:
             return []
-        plans = [
-            self._plan(example, writing, prompt, told)
+        writer = self.writer()
+        pages = [
+            writer.add(example, writing, prompt, told)
             for example, writing, prompt, told in zip(
                 examples,
                 writings,
@@ -94,41 +92,17 @@ class Captioner:
                 strict=True,
             )
         ]
-        if encoded is None:
-            encoded = self._engine.encode(
-                self._preprocessors.collate([self._looked_at(part) for part in examples])
-            )
-        return self._write(encoded, plans)
+        ended = dict(writer.step(encoded))
+        while len(writer):
+            ended |= writer.step()
+        return [ended[page] for page in pages]
 
-    def _write(self, encoded: Encoded, plans: Sequence[Plan]) -> list[Caption]:
-        texts = [(Line if plan.writing.num_beams == 1 else Beams)(self._subwords, plan) for plan in plans]
-        given = [(START, *plan.numbers) for plan in plans]
-        # What all have is read at once; who has a longer prompt goes on with it while others write.
-        read = min(map(len, given))
-        ids_RT = np.array([numbers[:read] for numbers in given], dtype=np.int64)
-        log_probs_RV, held = self._engine.write(self._engine.begin(encoded), ids_RT)
-        # Of each text that goes on: which it is, and how many lines it has.
-        live = [(number, 1) for number in range(len(texts))]
-        while True:
-            start, further = 0, []
-            numbers: list[int] = []
-            lines: list[int] = []
-            for number, count in live:
-                if read < len(given[number]):
-                    move: Move | None = Move([given[number][read]], [0])
-                else:
-                    move = texts[number].advance(log_probs_RV[start : start + count])
-                if move is not None:
-                    numbers += move.numbers
-                    lines += [start + line for line in move.lines]
-                    further.append((number, len(move.numbers)))
-                start += count
-            if not further:
-                return [text.caption() for text in texts]
-            if lines != list(range(start)):
-                held = held.take(np.array(lines))
-            log_probs_RV, held = self._engine.write(held, np.array(numbers, dtype=np.int64)[:, None])
-            live, read = further, read + 1
+    def writer(self) -> Writer:
+        """For one thread: texts that join and leave while others are written."""
+        return Writer(self._engine, self._subwords, plan=self._plan, encode=self._encode)
+
+    def _encode(self, examples: Sequence[Example]) -> Encoded:
+        return self._engine.encode(self._preprocessors.collate([self._looked_at(part) for part in examples]))
 
     def _looked_at(self, example: Example) -> Example:
         return Example({name: arrays for name, arrays in example.arrays.items() if name in self.reads})

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,9 @@ class Texts(Protocol):
 
     def take(self, rows: NDArray[np.intp]) -> "Texts":
         """Some texts, by index, in that order; one may be taken several times, to be gone on with differently."""
+
+    def join(self, others: Any) -> "Texts":
+        """These texts and then the others, of the same engine, however far each has come."""
 
 
 class Engine(Protocol):

@@ -228,8 +228,8 @@ def _step_graph(caption: CaptionDecoder) -> _Graph:
     num_pairs = 2 * caption.config.layers
     inputs = (
         torch.zeros(2, 2, dtype=torch.int64),
-        torch.arange(3, 5),
-        torch.zeros(2, 5),
+        torch.tensor([[3, 4], [2, 3]]),
+        torch.zeros(2, 1, 2, 5),
         torch.zeros(2, 4),
         *(torch.zeros(2, heads, 4, width) for _ in range(num_pairs)),
         *(torch.zeros(2, heads, 3, width) for _ in range(num_pairs)),
@@ -238,8 +238,8 @@ def _step_graph(caption: CaptionDecoder) -> _Graph:
     names, outputs = ("ids", "positions", "causal", "mask", *cross, *past), ("log_probs", *known)
     axes = {
         "ids": {0: "n", 1: "added"},
-        "positions": {0: "added"},
-        "causal": {0: "added", 1: "whole"},
+        "positions": {0: "n", 1: "added"},
+        "causal": {0: "n", 2: "added", 3: "whole"},
         "mask": {0: "n", 1: "size"},
         "log_probs": {0: "n"},
         **{name: {0: "n", 2: "size"} for name in cross},

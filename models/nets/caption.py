@@ -108,8 +108,8 @@ class CaptionDecoder(nn.Module):
     def step(
         self,
         ids_RT: Tensor,
-        positions_T: Tensor,
-        causal_Tt: Tensor,
+        positions: Tensor,
+        causal: Tensor,
         memory: Memory,
         past: Sequence[KeysValues] | None = None,
     ) -> tuple[Tensor, tuple[KeysValues, ...]]:
@@ -117,20 +117,20 @@ class CaptionDecoder(nn.Module):
 
         Args:
             ids_RT: their numbers.
-            positions_T: their places in the text, from 0.
-            causal_Tt: (T, t + T), 0, or HIDDEN where a place comes later.
+            positions: (T,) or (R, T), their places in the text, from 0.
+            causal: (T, t + T) or (R, 1, T, t + T), 0, or HIDDEN where a place comes later, or is none of a text's.
             memory: of n items; text r is about item r // (R / n).
             past: by layer, of the subwords before; None before the first.
 
         Returns:
             States (R, T, W), for `scores`, and keys and values of all subwords so far.
         """
-        states_RTW = self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions_T)
+        states_RTW = self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions)
         states_RTW = self.dropout(states_RTW)
         known: list[KeysValues] = []
         for place, layer in enumerate(self.layers):
             before = None if past is None else past[place]
-            states_RTW, own = layer(states_RTW, causal_Tt, memory.layers[place], memory.mask_nS, before)
+            states_RTW, own = layer(states_RTW, causal, memory.layers[place], memory.mask_nS, before)
             known.append(own)
         return states_RTW, tuple(known)
 
@@ -180,14 +180,14 @@ class DecoderLayer(nn.Module):
         return KeysValues(self._split(keys), self._split(values))
 
     def forward(
-        self, states_RTW: Tensor, causal_Tt: Tensor, memory: KeysValues, mask_nS: Tensor, past: KeysValues | None
+        self, states_RTW: Tensor, causal: Tensor, memory: KeysValues, mask_nS: Tensor, past: KeysValues | None
     ) -> tuple[Tensor, KeysValues]:
         """See `CaptionDecoder.step`."""
         query, keys, values = self.self_in(self.self_norm(states_RTW)).chunk(3, dim=2)
         own = KeysValues(self._split(keys), self._split(values))
         if past is not None:
             own = KeysValues(*(torch.cat(pair, dim=2) for pair in zip(past, own, strict=True)))
-        seen = _attend(self._split(query), own, causal_Tt)
+        seen = _attend(self._split(query), own, causal)
         states_RTW = states_RTW + self.dropout(self.self_out(_joined(seen)))
         # The texts about one item ask its memory together: it is there once.
         query_nQW = self.cross_query(self.cross_norm(states_RTW)).reshape(

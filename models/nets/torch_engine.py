@@ -131,7 +131,8 @@ class TorchEngine:
         with self._transfer.on(held.stream):
             # In float32, as fusion and heads are: small, and its softmax likes that.
             memory = decoder.remember(held.batch.details)
-        return DeviceTexts(np.arange(len(memory.mask_nS)), memory, None, self._transfer, held.stream)
+        count = len(memory.mask_nS)
+        return DeviceTexts(np.arange(count), np.zeros(count, np.int64), memory, None, self._transfer, held.stream)
 
     def _write(self, texts: DeviceTexts, ids_RT: NDArray[np.int64]) -> tuple[Floats, DeviceTexts]:
         decoder = self._network.caption
