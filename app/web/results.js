@@ -39,6 +39,7 @@ export class Results {
     this.#answer = answer;
     this.#asked = asked;
     const parts = [
+      doubts(answer),
       make("div", { class: "cards", id: "heads" }, ...this.#heads(answer)),
       make("section", { class: "card", id: "where", hidden: true, "aria-labelledby": "where-title" }),
       this.#matches(answer.matches),
@@ -48,6 +49,7 @@ export class Results {
     byId("answer").hidden = false;
     byId("empty").hidden = true;
     this.rest();
+    if (matchMedia("(max-width: 800px)").matches) byId("results").scrollIntoView(); // or it would come unseen
     const best = Object.entries(answer.classes).map(([head, [first]]) => `${head}: ${first.label}, ${percent(first.score)}`);
     announce(`Answered in ${Math.round(ms)} milliseconds. ${best.join("; ")}. ${answer.matches.length} matches.`);
   }
@@ -187,6 +189,21 @@ export class Results {
       make("p", { class: "times" }, make("span", {}, "here ", make("b", {}, `${ms.toFixed(0)} ms`)), make("span", {}, "in the service:"), ...stages),
     ];
   }
+}
+
+/** Why not to trust the answer; null where there is no reason. */
+function doubts({ trust, out_of_range: ranges }) {
+  const why = {
+    missing: ({ about }) => `It was shown no ${about}, which it needs.`,
+    out_of_range: ({ about }) => `${about} is out of the range that it knows.`,
+    uncertain: ({ about }) => `It is less sure of ${about} than it mostly is.`,
+  };
+  const reasons = trust
+    ? trust.reasons.map((reason) => why[reason.kind]?.(reason) ?? `${reason.kind}: ${reason.about}`)
+    : Object.keys(ranges ?? {}).map((about) => why.out_of_range({ about }));
+  if (!reasons.length) return null;
+  const lines = reasons.map((reason) => make("li", {}, reason));
+  return make("section", { class: "card doubt" }, make("h3", {}, "Do not rely on this"), make("ul", {}, ...lines));
 }
 
 function bar({ label, score }) {

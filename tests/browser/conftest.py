@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from app.service import Service
 from app.settings import Settings
 from tests.fakes import make_hearing_service, serving
 
@@ -18,6 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 15_000
 
 Open = Callable[..., Page]
+Load = Callable[[Settings], Service]
 
 
 @pytest.fixture(scope="package")
@@ -75,11 +77,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def sites(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Services with settings of a test's own."""
+    """Services with settings, and models, of a test's own."""
     with ExitStack() as running:
 
-        def serve(**values: Any) -> str:
+        def serve(load: Load | None = None, **values: Any) -> str:
             settings = Settings(num_workers=1, **values)
-            return str(running.enter_context(serving(settings, partial(make_hearing_service, tmp_path))).base_url)
+            client = running.enter_context(serving(settings, load or partial(make_hearing_service, tmp_path)))
+            return str(client.base_url)
 
         yield serve

@@ -7,6 +7,7 @@ import re
 import subprocess
 import wave
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
+from tests.contract.test_sensors import judged
+from tests.fake_captions import make_writing_service
 from tests.fakes import image_file, recording
 
 RED = {"name": "red.png", "mimeType": "image/png", "buffer": image_file("red")}
@@ -239,6 +242,33 @@ def test_it_works_behind_a_prefix(visit: Open, sites: Callable[..., str]) -> Non
     explained(page)
     assert page.locator(".matches img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert "/shop/window/predict" in page.get_by_role("group", name="Command").inner_text()
+
+
+def test_a_model_that_writes_puts_the_image_into_words(
+    visit: Open, sites: Callable[..., str], tmp_path: Path
+) -> None:
+    page = visit(sites(partial(make_writing_service, tmp_path, first="scribe")))
+    page.get_by_label("Image", exact=True).set_input_files(RED)
+    answered(page)
+    expect(page.locator("#texts .said")).to_contain_text("red")
+    expect(page.get_by_role("heading", name="Caption")).to_be_visible()
+
+
+def test_sensors_are_typed_as_json_and_doubts_are_told(visit: Open, sites: Callable[..., str]) -> None:
+    page = visit(sites(judged), expect=("400", "422"))
+    field = page.get_by_label("Sensors", exact=True)
+    expect(page.locator("#sensors-hint")).to_contain_text("speed")
+    field.fill('{"speed": 99}')
+    page.get_by_role("button", name="Ask").click()
+    answered(page)
+    doubts = page.locator(".doubt li").all_inner_texts()
+    assert doubts == ["It was shown no image, which it needs.", "speed is out of the range that it knows."]
+    steer = page.locator("section.head").filter(has=page.get_by_role("heading", name="steer"))
+    expect(steer.locator(".number")).to_contain_text("±")
+    expect(steer.locator(".because")).to_contain_text("sensors")
+    field.fill("{speed}")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("alert")).to_contain_text("sensors")
 
 
 def test_words_are_never_markup(visit: Open, site: str) -> None:

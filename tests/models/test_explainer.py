@@ -12,6 +12,9 @@ from models.occlusion import DETAIL, Detail
 from models.predictor import Prediction, Predictor, load_predictor
 from models.sample import Sample
 from tests.fakes import SIDE_PX, make_predictor
+from tests.four import four_checkpoint
+from tests.gauges import readings
+from tests.sounds import spoken
 from tests.tiny import picture, tiny_network, tiny_recipe, tiny_tokenizer
 from training import assemble
 
@@ -161,6 +164,18 @@ def test_contributions_are_those_of_predictions_from_each_subset(checkpoint: Any
         expected = {"image": (one - base + both - other) / 2, "text": (other - base + both - one) / 2}
         assert found.contributions == pytest.approx(expected, abs=1e-4)
         assert sum(found.contributions.values()) == pytest.approx(both - base, abs=1e-4)
+
+
+def test_four_modalities_sum_to_the_whole() -> None:
+    predictor = load_predictor(four_checkpoint(), engine="onnx")
+    sample = Sample(
+        image=picture(2), text="a red circle", audio=spoken("a b"), sensors=readings(speed=3.0, turn=0.25)
+    )
+    [whole] = predictor.predict([predictor.prepare(sample)])
+    for found in explain(predictor, sample).heads:
+        assert set(found.contributions) == {"image", "text", "audio", "sensors"}
+        whole_of_it = read(whole, found) - found.quantity.base
+        assert sum(found.contributions.values()) == pytest.approx(whole_of_it, abs=1e-4)
 
 
 def test_both_engines_explain_alike(checkpoint: Any) -> None:
