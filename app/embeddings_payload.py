@@ -15,6 +15,9 @@ from models.errors import InputError, TooLargeError
 
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "modality", "user")
 ENCODINGS = ("float", "base64")
+STRINGS = ("text", *MEDIA)
+"""The modalities that strings in `input` may be of; readings of sensors are no strings."""
+
 PARTS = {
     "text": "text",
     "input_text": "text",
@@ -22,6 +25,7 @@ PARTS = {
     "input_image": "image",
     "audio_url": "audio",
     "input_audio": "audio",
+    "sensors": "sensors",
 }
 """What a content part may be by its `type`, and the modality of it."""
 
@@ -53,7 +57,7 @@ def read_embeddings(fields: RawFields, settings: Settings) -> EmbeddingsRequest:
         InputError: an unknown field, a faulty value, or an item that is none; it names the row.
     """
     reader = FieldReader(fields, EMBEDDINGS_FIELDS, settings)
-    modality = _one_of(reader, "modality", MODALITY_FIELDS, "text")
+    modality = _one_of(reader, "modality", STRINGS, "text")
     encoding = _one_of(reader, "encoding_format", ENCODINGS, "float")
     reader.text("user")
     items = _items(fields.values.get("input"), settings)
@@ -133,9 +137,9 @@ def _part(part: object, field: str) -> tuple[str, Any]:
         raise InputError(field, f"must be a string or a part of the type {', '.join(PARTS)}. {_REMEDY}")
     modality = PARTS[kind]
     value = part.get("image_url" if modality == "image" else "text" if modality == "text" else kind)
-    if isinstance(
-        value, Mapping
-    ):  # {"url": …} of an image or a recording, {"data": …, "format": …} of a recording
+    if modality == "sensors":
+        return modality, value
+    if isinstance(value, Mapping):  # {"url": …}, or a recording's {"data": …, "format": …}
         value = value.get("url", value.get("data"))
     if not isinstance(value, str):
         raise InputError(field, f"a part of the type {kind} has no {modality} in it. {_REMEDY}")

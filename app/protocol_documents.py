@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.body import JSON
-from app.embeddings_payload import ENCODINGS, PARTS
+from app.embeddings_payload import ENCODINGS, PARTS, STRINGS
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.infer_payload import PARAMETERS
 from app.openapi import PROBLEMS, Schema
@@ -130,6 +130,7 @@ _PART: Schema = {
         "image_url": {"description": 'A data: URI, or {"url": one}.'},
         "audio_url": {"description": 'A data: URI, or {"url": one}.'},
         "input_audio": {"type": "object", "description": '{"data": base64, "format": "wav"}.'},
+        "sensors": {"type": "object", "description": "Readings by channel, as in /embed."},
     },
 }
 _ITEM: Schema = {
@@ -151,7 +152,7 @@ EMBEDDINGS: Schema = {
                     model={"type": "string", "description": "A name, or name@version; the default without it."},
                     modality={
                         "type": "string",
-                        "enum": list(MODALITY_FIELDS),
+                        "enum": list(STRINGS),
                         "default": "text",
                         "description": "What strings in `input` are. Files are data: URIs or base64.",
                     },

@@ -226,3 +226,14 @@ def test_an_answer_says_when_not_to_trust_it() -> None:
 
 def test_without_rules_nothing_is_judged(four: httpx.Client) -> None:
     assert "trust" not in answered(four.post("/predict", json=WHOLE))
+
+
+def test_openais_embeddings_take_them_as_a_part_beside_others(four: httpx.Client) -> None:
+    part = {"type": "sensors", "sensors": SENSORS}
+    both = {"content": [part, {"type": "text", "text": "a red circle"}]}
+    answer = answered(four.post("/v1/embeddings", json={"input": [part, both]}))
+    expected = [{"sensors": SENSORS}, {"sensors": SENSORS, "text": "a red circle"}]
+    vectors = [answered(four.post("/embed", json=fields))["embedding"] for fields in expected]
+    assert [item["embedding"] for item in answer["data"]] == vectors
+    refused = four.post("/v1/embeddings", json={"input": {"type": "sensors", "sensors": {"speed": "fast"}}})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "input")

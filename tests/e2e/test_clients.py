@@ -1,4 +1,4 @@
-"""What docs/protocols.md shows, run as it stands against the shipped models, served as README's command does."""
+"""The programs of docs/protocols.md and client/README.md, run as they stand against the shipped models."""
 
 import re
 import subprocess
@@ -22,29 +22,35 @@ def address(folder: Path) -> Iterator[str]:
         yield address
 
 
-def section(title: str) -> str:
-    """The code of one section of the document, which is one program."""
-    document = (ROOT / "docs/protocols.md").read_text(encoding="utf-8")
-    [text] = [part for part in document.split("\n## ")[1:] if part.startswith(title)]
-    return "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+def section(document: str, title: str) -> str:
+    """The code of one section of a document, which is one program."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    [part] = [part for part in re.split(r"^##? ", text, flags=re.MULTILINE) if part.startswith(title)]
+    return "\n".join(re.findall(r"```python\n(.*?)```", part, flags=re.DOTALL))
 
 
 @pytest.mark.parametrize(
-    ("title", "printed"),
+    ("document", "title", "printed"),
     [
-        ("Open Inference Protocol", r"Tshirts 0\.99\d+\n"),
-        ("OpenAI", r"2 128 [5-9]\n2\n128\n"),
+        ("docs/protocols.md", "Open Inference Protocol", r"Tshirts 0\.99\d+\n"),
+        ("docs/protocols.md", "OpenAI", r"2 128 [5-9]\n2\n128\n"),
+        (
+            "client/README.md",
+            "intermodal-client",
+            r"Tshirts \['\d+', '\d+', '\d+'\]\n\{'kind': 'shoe'\}\n\['1'\]\nfour zero seven nine two\nnum_labels\n"
+            r"\['Dresses', 415, 'Watches'\]\n",
+        ),
     ],
 )
-def test_the_programs_of_the_document_run_as_they_stand(
-    folder: Path, address: str, title: str, printed: str
+def test_the_programs_of_the_documents_run_as_they_stand(
+    folder: Path, address: str, document: str, title: str, printed: str
 ) -> None:
-    code = section(title)
+    code = section(document, title)
     assert "127.0.0.1:8000" in code
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code.replace("127.0.0.1:8000", address)],
         cwd=folder,
-        env=environment(),
+        env={**environment(), "PYTHONPATH": str(ROOT / "client")},
         capture_output=True,
         text=True,
         check=False,
