@@ -7,21 +7,23 @@ with Client("http://127.0.0.1:8000") as client:
 from intermodal_client.answers import (
     Classification,
     Embedding,
-    Gallery,
+    GeneratedText,
     HeadExplanation,
     Item,
     ItemPage,
     LiveResult,
     Match,
-    Model,
     Prediction,
     ScoredLabel,
     SearchResult,
+    TextPiece,
     Transcript,
+    Trust,
     Word,
 )
 from intermodal_client.async_client import AsyncClient
 from intermodal_client.client import Client
+from intermodal_client.descriptions import Gallery, Model
 from intermodal_client.errors import (
     AnswerError,
     BusyError,
@@ -50,6 +52,7 @@ __all__ = [
     "DeadlineError",
     "Embedding",
     "Gallery",
+    "GeneratedText",
     "HeadExplanation",
     "Inputs",
     "IntermodalError",
@@ -69,9 +72,11 @@ __all__ = [
     "ScoredLabel",
     "SearchFields",
     "SearchResult",
+    "TextPiece",
     "TooLargeError",
     "Transcript",
     "TransportError",
+    "Trust",
     "UnauthorizedError",
     "UnavailableError",
     "UnsupportedMediaError",

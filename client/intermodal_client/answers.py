@@ -91,6 +91,24 @@ class OutOfRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A reason not to trust an answer; of a head, its value, and the limit that it should have kept."""
+
+    kind: str
+    about: str
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whether to act upon an answer: whether there is no reason against it."""
+
+    ok: bool
+    reasons: list[Doubt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a model found in one item.
 
@@ -98,6 +116,7 @@ class Prediction:
     prediction_sets: by head, where a coverage was asked for.
     values: numbers by head, where the model has such heads.
     out_of_range: by channel of the sensors, the reading that is farthest out, where one is.
+    trust: where the model has rules for it.
     """
 
     model: ModelRef
@@ -110,6 +129,7 @@ class Prediction:
     values: dict[str, PredictedValue] | None = None
     explanation: dict[str, HeadExplanation] | None = None
     out_of_range: dict[str, OutOfRange] | None = None
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +200,26 @@ class LiveResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedText:
+    """What was written, without the text that it continues; `score` is the mean log-probability of its tokens."""
+
+    text: str
+    num_tokens: int
+    finish_reason: str
+    score: float
+    model: ModelRef
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPiece:
+    """What is new of a text that is being written; the last piece is empty, and has the whole."""
+
+    text: str
+    whole: GeneratedText | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """What a search found; `next` is the `after` of the next page, None where there is none."""
 
@@ -196,83 +236,3 @@ class ItemPage:
     items: list[Item]
     num_items: int
     next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gallery:
-    """A gallery, described."""
-
-    name: str
-    model: str
-    num_items: int
-    targets: list[str]
-    dimensions: int
-    writable: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """A classification head."""
-
-    labels: list[str]
-    multi_label: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueHead:
-    """A head that gives a number; mean and deviation of what it was trained on."""
-
-    mean: float
-    std: float
-    uncertainty: bool
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
-    """A channel of sensors: its range, and mean and deviation of what it was trained on."""
-
-    low: float | None
-    high: float | None
-    mean: float
-    std: float
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sensors:
-    """What a model takes as sensors: its window and its channels."""
-
-    steps: int
-    channels: dict[str, Channel]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelGallery:
-    """A model's own gallery."""
-
-    name: str
-    num_items: int
-    targets: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A version of a model that is served."""
-
-    name: str
-    version: int
-    default: bool
-    current: bool
-    versions: list[int]
-    available: list[int]
-    modalities: list[str]
-    heads: dict[str, Head]
-    transcribes: bool
-    dimensions: int
-    embedding_id: str
-    engine: str
-    device: str
-    gallery: ModelGallery | None
-    values: dict[str, ValueHead] | None = None
-    sensors: Sensors | None = None

@@ -10,20 +10,22 @@ from intermodal_client import calls
 from intermodal_client.answers import (
     Classification,
     Embedding,
-    Gallery,
+    GeneratedText,
     Item,
     ItemPage,
     LiveResult,
-    Model,
     Prediction,
     SearchResult,
+    TextPiece,
     Transcript,
 )
 from intermodal_client.calls import Call
+from intermodal_client.descriptions import Gallery, Model
 from intermodal_client.errors import ProblemError, UnavailableError
 from intermodal_client.fields import (
     ClassifyFields,
     File,
+    GenerateFields,
     Inputs,
     ItemChange,
     ItemFields,
@@ -33,6 +35,7 @@ from intermodal_client.fields import (
     TranscribeFields,
 )
 from intermodal_client.policy import Policy
+from intermodal_client.streaming import stream_text_async
 
 T = TypeVar("T")
 
@@ -131,6 +134,18 @@ class AsyncClient:
         from intermodal_client.live import transcribe_live_async
 
         return transcribe_live_async(str(self._http.base_url), self._policy, samples, fields)
+
+    async def generate(
+        self, *, model: str | None = None, version: int | None = None, **fields: Unpack[GenerateFields]
+    ) -> GeneratedText:
+        """Write a text about an image, or on from a text."""
+        return await self.send(calls.generate(fields, model, version))
+
+    def generate_stream(
+        self, *, model: str | None = None, version: int | None = None, **fields: Unpack[GenerateFields]
+    ) -> AsyncIterator[TextPiece]:
+        """`generate` while it is written: a piece at a time, the last with the whole."""
+        return stream_text_async(self._http, self._policy, calls.generate(fields, model, version, stream=True))
 
     async def search(self, *, gallery: str | None = None, **fields: Unpack[SearchFields]) -> SearchResult:
         """Find items of a gallery, of the default model's own where none is named."""

@@ -12,14 +12,14 @@ import httpx
 from intermodal_client.answers import (
     Classification,
     Embedding,
-    Gallery,
+    GeneratedText,
     Item,
     ItemPage,
-    Model,
     Prediction,
     SearchResult,
     Transcript,
 )
+from intermodal_client.descriptions import Gallery, Model
 from intermodal_client.errors import AnswerError, ProblemError, problem_from
 from intermodal_client.fields import Body, ItemChange, PredictFields, body_of, in_json
 from intermodal_client.parsing import build
@@ -123,6 +123,15 @@ def transcribe(
     """POST /transcribe."""
     route, names = _of_model("/transcribe", model, version)
     return Call(method="POST", route=route, names=names, body=body_of(fields), parse=_as(Transcript))
+
+
+def generate(
+    fields: Mapping[str, Any], model: str | None = None, version: int | None = None, *, stream: bool = False
+) -> Call[GeneratedText]:
+    """POST /generate; with `stream`, as events, which `streaming` reads."""
+    route, names = _of_model("/generate", model, version)
+    body = body_of({**fields, "stream": True} if stream else fields)
+    return Call(method="POST", route=route, names=names, body=body, parse=_as(GeneratedText))
 
 
 def search(fields: Mapping[str, Any], gallery: str | None = None) -> Call[SearchResult]:

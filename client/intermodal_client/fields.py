@@ -68,6 +68,19 @@ class TranscribeFields(TypedDict, total=False):
     alternatives: int
 
 
+class GenerateFields(TypedDict, total=False):
+    """What is written about or continued, and how. Without a temperature the likeliest text, by `num_beams`."""
+
+    image: File
+    text: str
+    max_tokens: int
+    num_beams: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: str | Sequence[str]
+
+
 class LiveFields(TypedDict, total=False):
     """How a stream is read: samples a second, "pcm16" or "float32", time between partial results."""
 

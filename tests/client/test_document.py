@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intermodal_client import AsyncClient, Client, answers, calls, fields
+from intermodal_client import AsyncClient, Client, answers, calls, descriptions, fields
 from intermodal_client.calls import Call
 
 from app.main import create_app
@@ -27,6 +27,9 @@ NOT_IN_THE_CLIENT = {
     "POST /v1/embeddings": "", "GET /v1/models": "", "GET /v1/models/{model}": "",
 }  # fmt: skip
 
+BY_METHOD: dict[type, set[str]] = {fields.TranscribeFields: {"model"}, fields.GenerateFields: {"model", "stream"}}
+"""What the method says: an argument of it fills the path, and another method streams."""
+
 EVERY_MODEL = ((None, None), ("a", None), ("a", 1))
 EVERY_GALLERY = (None, "g")
 
@@ -41,6 +44,7 @@ CALLS: list[tuple[list[Call[Any]], type | None, type | None]] = [
     ([calls.embed({})], fields.Inputs, answers.Embedding),
     ([calls.classify({})], fields.ClassifyFields, answers.Classification),
     (every(calls.transcribe, {}, of=EVERY_MODEL), fields.TranscribeFields, answers.Transcript),
+    (every(calls.generate, {}, of=EVERY_MODEL), fields.GenerateFields, answers.GeneratedText),
     (every(calls.search, {}, of=EVERY_GALLERY), fields.SearchFields, answers.SearchResult),
     (every(calls.put_item, "i", {}, of=EVERY_GALLERY), fields.ItemFields, answers.Item),
     (every(calls.get_item, "i", of=EVERY_GALLERY), None, answers.Item),
@@ -52,12 +56,12 @@ CALLS: list[tuple[list[Call[Any]], type | None, type | None]] = [
     (every(calls.change_items, [], of=EVERY_GALLERY), None, None),
     (every(calls.page, of=EVERY_GALLERY), None, answers.ItemPage),
     ([calls.galleries()], None, None),
-    ([calls.get_gallery("g")], None, answers.Gallery),
-    ([calls.create_gallery("g")], None, answers.Gallery),
+    ([calls.get_gallery("g")], None, descriptions.Gallery),
+    ([calls.create_gallery("g")], None, descriptions.Gallery),
     ([calls.delete_gallery("g")], None, None),
     ([calls.models()], None, None),
-    ([calls.get_model("a")], None, answers.Model),
-    ([calls.load("a", {})], None, answers.Model),
+    ([calls.get_model("a")], None, descriptions.Model),
+    ([calls.load("a", {})], None, descriptions.Model),
     ([calls.unload("a")], None, None),
     ([calls.health(what) for what in ("live", "ready", "startup")], None, None),
 ]
@@ -116,8 +120,7 @@ def test_what_may_be_sent_is_what_the_route_takes(call: Call[Any], sent: type) -
     known = set(typing.get_type_hints(sent)) | of_methods.get(f"/{call.route.rpartition('/')[2]}", set())
     for form in ("application/json", "multipart/form-data"):
         theirs = set(content[form]["schema"]["properties"])
-        # Where the path names the model, the method's argument fills the path.
-        assert known == theirs - ({"model"} if sent is fields.TranscribeFields else set()), form
+        assert known == theirs - BY_METHOD.get(sent, set()), form
 
 
 def test_the_items_of_batches_are_those_of_the_client() -> None:
@@ -185,7 +188,7 @@ def test_what_is_read_is_what_the_route_answers(call: Call[Any], kind: type) -> 
 
 
 def test_lists_are_of_what_the_routes_answer() -> None:
-    for name, kind in (("GalleriesResponse", answers.Gallery), ("ModelsResponse", answers.Model)):
+    for name, kind in (("GalleriesResponse", descriptions.Gallery), ("ModelsResponse", descriptions.Model)):
         [(member, schema)] = document()["components"]["schemas"][name]["properties"].items()
         compare(list[kind], schema, member)  # type: ignore[valid-type]
 
