@@ -109,6 +109,16 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """What a model writes about an item; `score` is the mean log-probability of its tokens."""
+
+    text: str
+    num_tokens: int
+    finish_reason: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a model found in one item.
 
@@ -117,6 +127,7 @@ class Prediction:
     values: numbers by head, where the model has such heads.
     out_of_range: by channel of the sensors, the reading that is farthest out, where one is.
     trust: where the model has rules for it.
+    caption: where one was asked for.
     """
 
     model: ModelRef
@@ -130,6 +141,7 @@ class Prediction:
     explanation: dict[str, HeadExplanation] | None = None
     out_of_range: dict[str, OutOfRange] | None = None
     trust: Trust | None = None
+    caption: Caption | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +212,9 @@ class LiveResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratedText:
-    """What was written, without the text that it continues; `score` is the mean log-probability of its tokens."""
+class GeneratedText(Caption):
+    """What was written, without the text that it continues."""
 
-    text: str
-    num_tokens: int
-    finish_reason: str
-    score: float
     model: ModelRef
     request_id: str
 

@@ -38,6 +38,7 @@ class PredictFields(Inputs, Retrieval, total=False):
     num_labels: int
     coverage: float
     explain: bool
+    caption: bool
     retrieve: bool
     gallery: str
 
