@@ -288,6 +288,10 @@ AUDIO_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The recording", "content": {"audio/*": {"schema": _FILE}}},
     304: _NOT_CHANGED,
 }
+SENSORS_RESPONSES: dict[int | str, Schema] = {
+    200: {"description": "The readings", "content": {JSON: {"schema": _SENSORS}}},
+    304: _NOT_CHANGED,
+}
 JPEG_RESPONSES: dict[int | str, Schema] = {
     200: {"description": "The image", "content": {"image/jpeg": {"schema": _FILE}}},
     304: _NOT_CHANGED,

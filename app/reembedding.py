@@ -5,6 +5,7 @@ through the pipe as one flow, a few items at a time, so that requests take turns
 on by itself, for a gallery knows what is pending."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 
@@ -15,7 +16,9 @@ from app.pipeline import Pipeline
 from app.refusals import QueueFullError, StuckError
 from app.served import Model
 from app.upload import Upload
+from models.decode_sensors import decode_sensors
 from models.errors import InputError
+from models.sample import Readings
 from retrieval.gallery import Floats, Pending, WritableGallery
 
 STEP_ITEMS = 16  # embedded at once, and written in one transaction
@@ -62,6 +65,7 @@ class Reembedding:
             image=Upload.of(item.image) if item.image is not None and "image" in known else None,
             text=item.text if "text" in known else None,
             audio=Upload.of(item.audio) if item.audio is not None and "audio" in known else None,
+            sensors=_known_channels(item.sensors, model),
         )
         if inputs == Inputs():
             return {}
@@ -73,6 +77,15 @@ class Reembedding:
             except (InputError, StuckError) as error:
                 _LOG.warning("item %r cannot be embedded by version %d: %s", item.id, model.version, error)
                 return {}
+
+
+def _known_channels(data: bytes | None, model: Model) -> Readings | None:
+    """An item's readings of those channels that the network has: another one may have others."""
+    config = model.predictor.config.preprocessing.sensors
+    readings = None if data is None or config is None else decode_sensors(json.loads(data))
+    if readings is None or config is None:
+        return None
+    return {name: own for name, own in readings.items() if name in config.channels} or None
 
 
 def _nowhere(_stage: str, _seconds: float) -> None:

@@ -17,6 +17,7 @@ from app.item_payload import Change, ItemDeletion, ItemWrite
 from app.refusals import NotFoundError
 from app.service import Service
 from models.decode import decode_image
+from models.decode_sensors import encode_sensors
 from models.image_guards import ImageLimits
 from retrieval.gallery import Entry, Floats, WritableGallery
 from retrieval.item import Item
@@ -149,6 +150,7 @@ def _put(
 def _entry(write: ItemWrite, vectors: Mapping[str, Floats], limits: ImageLimits) -> Entry:
     image = None if write.inputs.image is None else write.inputs.image.read()
     audio = None if write.inputs.audio is None else write.inputs.audio.read()
+    sensors = None if write.inputs.sensors is None else encode_sensors(write.inputs.sensors)
     item = Item(
         id=write.id,
         text=write.inputs.text,
@@ -156,9 +158,10 @@ def _entry(write: ItemWrite, vectors: Mapping[str, Floats], limits: ImageLimits)
         metadata=write.metadata,
         has_image=image is not None,
         has_audio=audio is not None,
+        has_sensors=sensors is not None,
     )
     thumbnail = None if image is None else make_thumbnail(image, limits)
-    return Entry(item=item, vectors=vectors, image=image, thumbnail=thumbnail, audio=audio)
+    return Entry(item=item, vectors=vectors, image=image, thumbnail=thumbnail, audio=audio, sensors=sensors)
 
 
 def make_thumbnail(data: bytes, limits: ImageLimits) -> bytes:

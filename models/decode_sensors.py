@@ -2,6 +2,7 @@
 
 Knows numbers and gaps; knows no model's channels."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,16 @@ def decode_sensors(
         raise TooLargeError(field, f"{len(value):,} channels; the limit is {limits.max_channels:,}. Send fewer.")
     found = {str(name): _channel(str(name), part, limits, field) for name, part in value.items()}
     return {name: part_t for name, part_t in found.items() if not np.isnan(part_t).all()} or None
+
+
+def encode_sensors(readings: Readings) -> bytes:
+    """What a gallery keeps of readings: JSON, from which `decode_sensors` makes them again."""
+    found = {
+        name: steps[0] if len(steps) == 1 else steps
+        for name, own_t in readings.items()
+        if (steps := [None if math.isnan(step) else step for step in own_t.tolist()])
+    }
+    return json.dumps(found, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _channel(name: str, value: object, limits: SensorLimits, field: str) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ _WHOLE = range(-(2**63), 2**63)
 
 
 def check_entries(entries: Sequence[Entry], embedding: Embedding) -> list[Entry]:
-    """The entries with vectors of unit norm, and `has_image` and `has_audio` as their files say.
+    """The entries with vectors of unit norm, and `has_image` and the like as their files say.
 
     Raises:
         ValueError: the first fault, which names id and field.
@@ -39,7 +39,8 @@ def _check(entry: Entry, embedding: Embedding) -> Entry:
         raise ValueError(f"{where}: needs the vector {DEFAULT_TARGET!r}")
     vectors = check_vectors(entry.vectors, embedding, where)
     has_image = entry.image is not None or entry.thumbnail is not None
-    item = replace(item, has_image=has_image, has_audio=entry.audio is not None)
+    has_audio, has_sensors = entry.audio is not None, entry.sensors is not None
+    item = replace(item, has_image=has_image, has_audio=has_audio, has_sensors=has_sensors)
     return replace(entry, item=item, vectors=vectors)
 
 

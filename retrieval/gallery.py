@@ -28,6 +28,7 @@ class Entry:
     image: the file as it was sent, from which a later network embeds it anew; None where the item has none.
     thumbnail: a small JPEG of it.
     audio: the recording as it was sent, for the same purpose.
+    sensors: readings, as JSON, for the same.
     """
 
     item: Item
@@ -35,11 +36,12 @@ class Entry:
     image: bytes | None = None
     thumbnail: bytes | None = None
     audio: bytes | None = None
+    sensors: bytes | None = None
 
     @property
     def content(self) -> int:
         """A hash of what its vectors are made from."""
-        return content_of(self.item.text, self.image, self.thumbnail, self.audio)
+        return content_of(self.item.text, self.image, self.thumbnail, self.audio, self.sensors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Pending:
     text: str | None
     image: bytes | None
     audio: bytes | None = None
+    sensors: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,9 @@ class Gallery(Protocol):
 
     def audio(self, item_id: str) -> bytes | None:
         """The item's recording as the file that was sent, or None."""
+
+    def sensors(self, item_id: str) -> bytes | None:
+        """The item's readings, as JSON, or None."""
 
 
 class WritableGallery(Gallery, Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Something that can be found. Its vectors, its image and its recording are kept apart and asked for by id."""
+    """Something that can be found. Its vectors and what it was sent with are kept apart and asked for by id."""
 
     id: str
     text: str | None = None
@@ -15,3 +15,4 @@ class Item:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     has_image: bool = False
     has_audio: bool = False
+    has_sensors: bool = False

@@ -112,6 +112,10 @@ class SeedGallery:
         """See `Gallery.audio`; a seed keeps none."""
         return None
 
+    def sensors(self, item_id: str) -> bytes | None:  # noqa: ARG002 - the interface's
+        """See `Gallery.sensors`; a seed keeps none."""
+        return None
+
     def thumbnail(self, item_id: str) -> bytes | None:
         """See `Gallery.thumbnail`."""
         item = self.get(item_id)

@@ -38,11 +38,19 @@ class Record:
     image: bytes | None
     thumbnail: bytes | None
     audio: bytes | None
+    sensors: bytes | None
     vectors: Mapping[str, Mapping[str, Floats]]
 
     def without_vectors(self) -> Entry:
         """The item and its files."""
-        return Entry(item=self.item, vectors={}, image=self.image, thumbnail=self.thumbnail, audio=self.audio)
+        return Entry(
+            item=self.item,
+            vectors={},
+            image=self.image,
+            thumbnail=self.thumbnail,
+            audio=self.audio,
+            sensors=self.sensors,
+        )
 
 
 class Transferable(Protocol):

@@ -13,7 +13,7 @@ _PAGE_ITEMS = 500
 
 
 def export_gallery(gallery: Gallery, folder: Path, progress: Callable[[int], object]) -> int:
-    """Write `items.jsonl` (id, text, labels, metadata, image, audio), and the files. Returns the number of items.
+    """Write `items.jsonl` (id, text, labels, metadata, inputs), and the files. Returns the number of items.
 
     The labels of an item are columns of their own too, so that the file is a manifest as well. `progress` is told
     how many are written.
@@ -38,6 +38,8 @@ def export_gallery(gallery: Gallery, folder: Path, progress: Callable[[int], obj
                         path = kept / f"{count}.{type_of(data).rpartition('/')[2]}"
                         path.write_bytes(data)
                         line[column] = path.relative_to(folder).as_posix()
+                if (sensors := gallery.sensors(item.id)) is not None:
+                    line["sensors"] = json.loads(sensors)
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count += 1
             after = page[-1].id

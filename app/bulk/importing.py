@@ -15,6 +15,7 @@ from app.writing import make_thumbnail
 from models.batch import Example
 from models.decode import decode_image
 from models.decode_audio import decode_audio
+from models.decode_sensors import encode_sensors
 from models.errors import InputError
 from models.manifest import Record
 from models.predictor import Predictor
@@ -46,6 +47,7 @@ class _Row:
     item: Item
     image: bytes | None
     audio: bytes | None
+    sensors: bytes | None
 
 
 def import_records(
@@ -90,8 +92,8 @@ def _new_rows(
         except (InputError, OSError, ValueError) as error:
             done.faults.append(_fault(manifest, record, error))
             continue
-        kept = (gallery.get(record.id), gallery.image(record.id), gallery.audio(record.id))
-        if kept == (row.item, row.image, row.audio):
+        kept = (read(record.id) for read in (gallery.get, gallery.image, gallery.audio, gallery.sensors))
+        if tuple(kept) == (row.item, row.image, row.audio, row.sensors):
             done.num_kept += 1
         else:
             yield record, row
@@ -113,9 +115,11 @@ def _read(record: Record, limits: DecodeLimits) -> _Row:
         metadata=json.loads(json.dumps({**record.metadata, **record.targets}, default=str)),
         has_image=files["image"] is not None,
         has_audio=files["audio"] is not None,
+        has_sensors=record.sensors is not None,
     )
     check_item(item)
-    return _Row(item, files["image"], files["audio"])
+    sensors = None if record.sensors is None else encode_sensors(record.sensors)
+    return _Row(item, files["image"], files["audio"], sensors)
 
 
 def _embedded(
@@ -124,7 +128,7 @@ def _embedded(
     ready: list[tuple[_Row, Example, bytes | None]] = []
     for record, row in rows:
         try:
-            example = predictor.prepare(_sample(row, predictor, limits))
+            example = predictor.prepare(_sample(row, record, predictor, limits))
             ready.append((row, example, None if row.image is None else make_thumbnail(row.image, limits.image)))
         except InputError as error:
             done.faults.append(_fault(manifest, record, error))
@@ -136,12 +140,19 @@ def _embedded(
         # A row of NaN says that an item lacks a modality.
         vectors = {name: found[number] for name, found in targets.items() if np.isfinite(found[number]).all()}
         entries.append(
-            Entry(item=row.item, vectors=vectors, image=row.image, thumbnail=thumbnail, audio=row.audio)
+            Entry(
+                item=row.item,
+                vectors=vectors,
+                image=row.image,
+                thumbnail=thumbnail,
+                audio=row.audio,
+                sensors=row.sensors,
+            )
         )
     return entries
 
 
-def _sample(row: _Row, predictor: Predictor, limits: DecodeLimits) -> Sample:
+def _sample(row: _Row, record: Record, predictor: Predictor, limits: DecodeLimits) -> Sample:
     """What the model knows of the row.
 
     Raises:
@@ -153,7 +164,9 @@ def _sample(row: _Row, predictor: Predictor, limits: DecodeLimits) -> Sample:
         image = decode_image(row.image, side_px=preprocessing.image.side_px, limits=limits.image)
     if row.audio is not None and preprocessing.audio is not None:
         audio = decode_audio(row.audio, rate_hz=preprocessing.audio.rate_hz, limits=limits.audio)
-    sample = Sample(image=image, text=row.item.text if "text" in predictor.modalities else None, audio=audio)
+    text = row.item.text if "text" in predictor.modalities else None
+    sensors = record.sensors if preprocessing.sensors is not None else None
+    sample = Sample(image=image, text=text, audio=audio, sensors=sensors)
     if not sample.modalities:
         raise InputError("row", f"nothing that the model knows. It knows: {', '.join(predictor.modalities)}.")
     return sample

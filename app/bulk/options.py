@@ -13,8 +13,8 @@ from models.manifest import Columns
 
 Say = Callable[[str], None]
 
-COLUMNS = ("id", "image", "audio", "text", "labels", "multi_labels", "targets", "metadata")
-_SINGLE = ("id", "image", "audio", "sensors")
+COLUMNS = ("id", "image", "audio", "sensors", "text", "labels", "multi_labels", "targets", "metadata")
+_SINGLE = ("id", "image", "audio")
 _LINE_SECONDS = 2.0
 _SETTING = "setting."
 
@@ -52,14 +52,18 @@ def columns_of(options: Any, config: CheckpointConfig, names: tuple[str, ...] = 
     """
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given:
-        return Columns.model_validate(
-            {name: value if name in _SINGLE else value.split(",") for name, value in given.items()}
-        )
+        return Columns.model_validate({name: _cut(name, value) for name, value in given.items()})
     recipe = (config.provenance or {}).get("recipe", {})
     known = recipe.get("data", {}).get("columns")
     if known is None:
         raise ConfigError("This model does not say which columns it was trained on. Name them: --image, --text, …")
     return Columns.model_validate({**known, "group": [], "split": None})
+
+
+def _cut(name: str, value: str) -> str | list[str]:
+    """One column, or several by commas; one of sensors alone is of objects."""
+    parts = value.split(",")
+    return value if name in _SINGLE or (name == "sensors" and len(parts) == 1) else parts
 
 
 class Line:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from app.body import JSON
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.item_payload import ItemDeletion, read_item, read_items
-from app.openapi import AUDIO_RESPONSES, IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES
+from app.openapi import AUDIO_RESPONSES, IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES, SENSORS_RESPONSES
 from app.refusals import NotFoundError
 from app.routes.galleries import everywhere
 from app.schemas.galleries import ItemPage, ItemResponse, ItemsResponse
@@ -25,6 +25,8 @@ from retrieval.item import Item
 MAX_PAGE_ITEMS = 1000
 _CACHE = "public, max-age=3600"
 _SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
+_TYPES: Mapping[str, Callable[[bytes], str]] = {"audio": audio_type_of, "sensors": lambda _: JSON}
 
 _items = APIRouter()
 
@@ -75,6 +77,14 @@ async def get_thumbnail(item_id: str, context: ContextDep) -> Response:
 async def get_audio(item_id: str, context: ContextDep) -> Response:
     """Get an item's recording: the file that was sent."""
     return await _file(context, item_id, "audio", context.bound.gallery.audio)
+
+
+@_items.get(
+    "/items/{item_id:path}/sensors", response_model=None, response_class=Response, responses=SENSORS_RESPONSES
+)
+async def get_sensors(item_id: str, context: ContextDep) -> Response:
+    """Get an item's readings: as they were sent, without channels that have none."""
+    return await _file(context, item_id, "sensors", context.bound.gallery.sensors)
 
 
 @_items.get("/items/{item_id:path}")
@@ -129,7 +139,7 @@ def _read(read: Callable[[str], bytes | None], item_id: str, kind: str) -> tuple
     data = read(item_id)
     if data is None:
         return None
-    media_type = (audio_type_of if kind == "audio" else media_type_of)(data)
+    media_type = _TYPES.get(kind, media_type_of)(data)
     return data, f'"{hashlib.sha256(data).hexdigest()[:32]}"', media_type
 
 

@@ -22,6 +22,9 @@ class ItemResponse(BaseModel):
     audio_url: str | None = Field(
         None, exclude_if=is_none, description="Relative to this server; left out where the item has no recording."
     )
+    sensors_url: str | None = Field(
+        None, exclude_if=is_none, description="Relative to this server; left out where the item has no readings."
+    )
 
     @classmethod
     def of(cls, item: Item, gallery: str, root_path: str) -> Self:
@@ -40,6 +43,9 @@ class MatchResponse(BaseModel):
     image_url: str | None = Field(description="Relative to this server; null where the item has no image.")
     audio_url: str | None = Field(
         None, exclude_if=is_none, description="Relative to this server; left out where the item has no recording."
+    )
+    sensors_url: str | None = Field(
+        None, exclude_if=is_none, description="Relative to this server; left out where the item has no readings."
     )
 
     @classmethod
@@ -62,7 +68,8 @@ def _item_fields(item: Item, gallery: str, root_path: str) -> dict[str, Any]:
         "metadata": item.metadata,
         "image_url": f"{url}/image" if item.has_image else None,
     }
-    return fields | ({"audio_url": f"{url}/audio"} if item.has_audio else {})
+    more = {"audio_url": f"{url}/audio"} if item.has_audio else {}
+    return fields | more | ({"sensors_url": f"{url}/sensors"} if item.has_sensors else {})
 
 
 class ItemPage(BaseModel):

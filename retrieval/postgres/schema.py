@@ -71,7 +71,13 @@ CREATE TABLE intermodal.recordings (
     row bigint PRIMARY KEY REFERENCES intermodal.items ON DELETE CASCADE, data bytea NOT NULL
 );
 """
-_MIGRATIONS = (_FIRST, _RECORDINGS)
+_READINGS = """
+ALTER TABLE intermodal.items ADD COLUMN has_sensors boolean NOT NULL DEFAULT false;
+CREATE TABLE intermodal.readings (
+    row bigint PRIMARY KEY REFERENCES intermodal.items ON DELETE CASCADE, data bytea NOT NULL
+);
+"""
+_MIGRATIONS = (_FIRST, _RECORDINGS, _READINGS)
 """The n-th script makes version n of the one before it; a script that was released never changes."""
 
 _VECTORS = """

@@ -16,7 +16,7 @@ from retrieval.selection import select
 EXACT_VECTORS = 20_000
 """As many are compared one by one; from here on there is a graph."""
 
-COLUMNS = "i.id, i.text, i.labels, i.metadata, i.has_image, i.has_audio"
+COLUMNS = "i.id, i.text, i.labels, i.metadata, i.has_image, i.has_audio, i.has_sensors"
 _SCORE = "round(greatest(-1, least(1, -(v.data <#> %s::vector)))::numeric, 6)::float8"
 _PAGE = 200  # rows of a ranking that are fetched at a time
 
@@ -68,8 +68,9 @@ def _ranked(db: Any, statement: str, values: list[Any]) -> Iterator[Match]:
 
 def to_item(columns: list[Any]) -> Item:
     """An item from what COLUMNS names."""
-    item_id, text, labels, metadata, has_image, has_audio = columns
-    return Item(id=item_id, text=text, labels=labels, metadata=metadata, has_image=has_image, has_audio=has_audio)
+    item_id, text, labels, metadata, has_image, has_audio, has_sensors = columns
+    has = {"has_image": has_image, "has_audio": has_audio, "has_sensors": has_sensors}
+    return Item(id=item_id, text=text, labels=labels, metadata=metadata, **has)
 
 
 def has_graph(db: Any, seat: Seat, target: str) -> bool:

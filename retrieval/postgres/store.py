@@ -18,6 +18,7 @@ from retrieval.store import NAME, Embedding, Seed
 from retrieval.transfer import Description, Origin, Record
 
 _PAGE_ITEMS = 200
+_NUM_COLUMNS = COLUMNS.count(",") + 1
 
 
 class PostgresStore:
@@ -151,13 +152,13 @@ def _receive(db: Any, gallery: int, description: Description, records: Sequence[
 
 def _page(db: Any, gallery: int, after: str) -> list[Record]:
     rows = db.execute(
-        f"SELECT {COLUMNS}, i.row, i.origin, m.data, t.data, r.data FROM intermodal.items i"  # noqa: S608
+        f"SELECT {COLUMNS}, i.row, i.origin, m.data, t.data, r.data, s.data FROM intermodal.items i"  # noqa: S608
         " LEFT JOIN intermodal.images m USING (row) LEFT JOIN intermodal.thumbnails t USING (row)"
-        " LEFT JOIN intermodal.recordings r USING (row)"
+        " LEFT JOIN intermodal.recordings r USING (row) LEFT JOIN intermodal.readings s USING (row)"
         " WHERE i.gallery = %s AND i.id > %s ORDER BY i.id LIMIT %s",
         (gallery, after, _PAGE_ITEMS),
     ).fetchall()
-    vectors = _vectors(db, gallery, [columns[6] for columns in rows])
+    vectors = _vectors(db, gallery, [columns[_NUM_COLUMNS] for columns in rows])
     return [
         Record(
             item=to_item(list(columns)),
@@ -165,9 +166,10 @@ def _page(db: Any, gallery: int, after: str) -> list[Record]:
             image=None if image is None else bytes(image),
             thumbnail=None if thumbnail is None else bytes(thumbnail),
             audio=None if audio is None else bytes(audio),
+            sensors=None if sensors is None else bytes(sensors),
             vectors=vectors.get(row, {}),
         )
-        for *columns, row, origin, image, thumbnail, audio in rows
+        for *columns, row, origin, image, thumbnail, audio, sensors in rows
     ]
 
 

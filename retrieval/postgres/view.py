@@ -14,9 +14,9 @@ from retrieval.postgres.searching import COLUMNS, search, to_item
 from retrieval.postgres.writing import Seat, Writing, as_vector
 
 _WAITING = (
-    "SELECT i.row, i.id, i.content, i.text, coalesce(m.data, t.data), r.data FROM intermodal.items i"
+    "SELECT i.row, i.id, i.content, i.text, coalesce(m.data, t.data), r.data, s.data FROM intermodal.items i"
     " LEFT JOIN intermodal.images m USING (row) LEFT JOIN intermodal.thumbnails t USING (row)"
-    " LEFT JOIN intermodal.recordings r USING (row)"
+    " LEFT JOIN intermodal.recordings r USING (row) LEFT JOIN intermodal.readings s USING (row)"
     " WHERE i.gallery = %s AND NOT EXISTS"
     " (SELECT 1 FROM intermodal.embedded e WHERE e.embedding = %s AND e.row = i.row)"
 )
@@ -107,6 +107,11 @@ class PostgresGallery:
         found = self._one("SELECT data FROM intermodal.items i JOIN intermodal.recordings USING (row)", item_id)
         return None if found is None else bytes(found[0])
 
+    def sensors(self, item_id: str) -> bytes | None:
+        """See `Gallery.sensors`."""
+        found = self._one("SELECT data FROM intermodal.items i JOIN intermodal.readings USING (row)", item_id)
+        return None if found is None else bytes(found[0])
+
     def put(self, entries: Sequence[Entry]) -> list[bool]:
         """See `WritableGallery.put`."""
         checked = check_entries(entries, self._seat.embedding)
@@ -144,8 +149,9 @@ class PostgresGallery:
                 text=text,
                 image=None if image is None else bytes(image),
                 audio=None if audio is None else bytes(audio),
+                sensors=None if sensors is None else bytes(sensors),
             )
-            for _, item_id, content, text, image, audio in rows
+            for _, item_id, content, text, image, audio, sensors in rows
         ]
 
     def fill(self, vectors: Mapping[str, Mapping[str, Floats]], contents: Mapping[str, int]) -> int:

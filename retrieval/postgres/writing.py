@@ -15,11 +15,15 @@ from retrieval.store import Embedding
 from retrieval.transfer import Origin
 
 _ITEM = """
-INSERT INTO intermodal.items AS i (gallery, id, text, labels, metadata, has_image, has_audio, origin, content)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (gallery, id) DO UPDATE SET text = excluded.text,
-labels = excluded.labels, metadata = excluded.metadata, has_image = excluded.has_image,
-has_audio = excluded.has_audio, origin = excluded.origin, content = excluded.content RETURNING row, (xmax = 0)
+INSERT INTO intermodal.items AS i (gallery, id, text, labels, metadata, has_image, has_audio, has_sensors, origin,
+content) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (gallery, id) DO UPDATE SET
+text = excluded.text, labels = excluded.labels, metadata = excluded.metadata, has_image = excluded.has_image,
+has_audio = excluded.has_audio, has_sensors = excluded.has_sensors, origin = excluded.origin,
+content = excluded.content RETURNING row, (xmax = 0)
 """
+
+_FILES = ("images", "thumbnails", "recordings", "readings")
+"""Tables of what is kept of an item as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +87,16 @@ class Writing:
     def _columns(self, entry: Entry, origin: Origin, content: int) -> tuple[Any, ...]:
         item = entry.item
         texts = (item.text, Json(dict(item.labels)), Json(dict(item.metadata)))
-        return (self._gallery, item.id, *texts, item.has_image, item.has_audio, origin, content)
+        has = (item.has_image, item.has_audio, item.has_sensors)
+        return (self._gallery, item.id, *texts, *has, origin, content)
 
     def _attach(self, entries: Mapping[str, Entry], places: Mapping[str, Place]) -> None:
         """What is kept of the items in other tables, in place of what was."""
         rows = [place.row for place in places.values()]
-        for table in ("fields", "images", "thumbnails", "recordings"):
+        for table in ("fields", *_FILES):
             self._db.execute(f"DELETE FROM intermodal.{table} WHERE row = ANY(%s)", (rows,))  # noqa: S608
         cells: list[tuple[Any, ...]] = []
-        files: dict[str, list[tuple[int, bytes]]] = {"images": [], "thumbnails": [], "recordings": []}
+        files: dict[str, list[tuple[int, bytes]]] = {table: [] for table in _FILES}
         for item_id, entry in entries.items():
             row = places[item_id].row
             for path, kind, value in explode(entry.item):
@@ -104,6 +109,8 @@ class Writing:
                 files["thumbnails"].append((row, entry.thumbnail))
             if entry.audio is not None:
                 files["recordings"].append((row, entry.audio))
+            if entry.sensors is not None:
+                files["readings"].append((row, entry.sensors))
         with self._db.cursor() as cursor:
             cursor.executemany("INSERT INTO intermodal.fields VALUES (%s, %s, %s, %s, %s)", cells)
             for table, found in files.items():

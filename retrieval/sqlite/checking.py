@@ -33,10 +33,10 @@ def faults(db: sqlite3.Connection) -> Iterator[str]:
 
 def _items(db: sqlite3.Connection) -> Iterator[str]:
     num_cells = 0
-    for *columns, row, content, image, thumbnail, audio in db.execute(
-        f"SELECT {COLUMNS}, items.row, content, images.data, thumbnails.data, recordings.data"  # noqa: S608
+    for *columns, row, content, image, thumbnail, audio, sensors in db.execute(
+        f"SELECT {COLUMNS}, items.row, content, images.data, thumbnails.data, recordings.data, readings.data"  # noqa: S608
         " FROM items LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row)"
-        " LEFT JOIN recordings USING (row)"
+        " LEFT JOIN recordings USING (row) LEFT JOIN readings USING (row)"
     ):
         where = f"item {columns[0]!r}"
         try:
@@ -49,7 +49,9 @@ def _items(db: sqlite3.Connection) -> Iterator[str]:
             yield f"{where}: its image is not as it says"
         if item.has_audio != (audio is not None):
             yield f"{where}: its recording is not as it says"
-        if content != content_of(item.text, image, thumbnail, audio):
+        if item.has_sensors != (sensors is not None):
+            yield f"{where}: its readings are not as it says"
+        if content != content_of(item.text, image, thumbnail, audio, sensors):
             yield f"{where}: text and files are not those that its vectors were made from"
         num_cells += len(explode(item))
         yield from _fields(db, item, row)

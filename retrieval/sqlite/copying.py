@@ -57,8 +57,10 @@ def page_of_records(db: sqlite3.Connection, after: str | None) -> list[Record]:
     """The next records in the order of their ids; none at the end."""
     seats = read_seats(db)
     rows = db.execute(
-        f"SELECT {COLUMNS}, items.row, origin, images.data, thumbnails.data, recordings.data FROM items"  # noqa: S608
+        f"SELECT {COLUMNS}, items.row, origin, images.data, thumbnails.data, recordings.data, readings.data"  # noqa: S608
+        " FROM items"
         " LEFT JOIN images USING (row) LEFT JOIN thumbnails USING (row) LEFT JOIN recordings USING (row)"
+        " LEFT JOIN readings USING (row)"
         " WHERE id > ? ORDER BY id LIMIT ?",
         (after or "", PAGE_ITEMS),
     ).fetchall()
@@ -69,9 +71,10 @@ def page_of_records(db: sqlite3.Connection, after: str | None) -> list[Record]:
             image=image,
             thumbnail=thumbnail,
             audio=audio,
+            sensors=sensors,
             vectors=dict(_vectors(db, seats, row)),
         )
-        for *columns, row, origin, image, thumbnail, audio in rows
+        for *columns, row, origin, image, thumbnail, audio, sensors in rows
     ]
 
 

@@ -12,16 +12,17 @@ from retrieval.gallery import Floats
 from retrieval.item import Item
 from retrieval.sqlite.schema import SLOT_SHIFT
 
-COLUMNS = "id, text, labels, metadata, has_image, has_audio"
+COLUMNS = "id, text, labels, metadata, has_image, has_audio, has_sensors"
 IMAGE = "(SELECT data FROM images WHERE images.row = items.row)"
 _CHUNK = 4096  # vectors that are read at once
 THUMBNAIL = "(SELECT data FROM thumbnails WHERE thumbnails.row = items.row)"
 RECORDING = "(SELECT data FROM recordings WHERE recordings.row = items.row)"
+READINGS = "(SELECT data FROM readings WHERE readings.row = items.row)"
 
 
 def to_item(columns: Sequence[Any]) -> Item:
     """An item from what `COLUMNS` names."""
-    item_id, text, labels, metadata, has_image, has_audio = columns
+    item_id, text, labels, metadata, has_image, has_audio, has_sensors = columns
     return Item(
         id=item_id,
         text=text,
@@ -29,6 +30,7 @@ def to_item(columns: Sequence[Any]) -> Item:
         metadata=json.loads(metadata),
         has_image=bool(has_image),
         has_audio=bool(has_audio),
+        has_sensors=bool(has_sensors),
     )
 
 
@@ -36,8 +38,8 @@ def items_by_row(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]
     """The items of those of the rows that are there."""
     # As one value: while others write, each row that is fetched is another wait for the interpreter's lock.
     (found,) = db.execute(
-        "SELECT json_group_array(json_array(row, id, text, json(labels), json(metadata), has_image, has_audio))"
-        " FROM items"
+        "SELECT json_group_array(json_array(row, id, text, json(labels), json(metadata), has_image, has_audio,"
+        " has_sensors)) FROM items"
         " WHERE row IN (SELECT value FROM json_each(?))",
         (json.dumps(rows),),
     ).fetchone()
@@ -49,8 +51,9 @@ def items_by_row(db: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]
             metadata=metadata,
             has_image=bool(has_image),
             has_audio=bool(has_audio),
+            has_sensors=bool(has_sensors),
         )
-        for row, item_id, text, labels, metadata, has_image, has_audio in json.loads(found)
+        for row, item_id, text, labels, metadata, has_image, has_audio, has_sensors in json.loads(found)
     }
 
 
@@ -115,7 +118,7 @@ def vectors_of_slot(
 
 
 def one_file(db: sqlite3.Connection, item_id: str, kind: str) -> bytes | None:
-    """An item's file; kind: IMAGE, THUMBNAIL, RECORDING, or an expression of them."""
+    """An item's file; kind: IMAGE, THUMBNAIL, RECORDING, READINGS, or an expression of them."""
     found = db.execute(f"SELECT {kind} FROM items WHERE id = ?", (item_id,)).fetchone()  # noqa: S608
     return None if found is None else found[0]
 

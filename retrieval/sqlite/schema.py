@@ -78,7 +78,15 @@ CREATE TABLE recordings (
 ) STRICT;
 """
 
-MIGRATIONS = (_FIRST, _RECORDINGS)
+_READINGS = """
+ALTER TABLE items ADD COLUMN has_sensors INTEGER NOT NULL DEFAULT 0 CHECK (has_sensors IN (0, 1));
+CREATE TABLE readings (
+    row INTEGER PRIMARY KEY REFERENCES items (row) ON DELETE CASCADE,
+    data BLOB NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS = (_FIRST, _RECORDINGS, _READINGS)
 """The n-th script makes version n of the one before it; a script that was released never changes."""
 
 

@@ -16,6 +16,7 @@ from retrieval.sqlite.indexes import Indexes
 from retrieval.sqlite.live import LiveGallery
 from retrieval.sqlite.rows import (
     IMAGE,
+    READINGS,
     RECORDING,
     THUMBNAIL,
     one_file,
@@ -96,6 +97,10 @@ class SqliteGallery:
         """See `Gallery.audio`."""
         return self._file(item_id, RECORDING)
 
+    def sensors(self, item_id: str) -> bytes | None:
+        """See `Gallery.sensors`."""
+        return self._file(item_id, READINGS)
+
     def _file(self, item_id: str, kind: str) -> bytes | None:
         return self._read(lambda db: one_file(db, item_id, kind)) if is_id(item_id) else None
 
@@ -139,15 +144,15 @@ class SqliteGallery:
     def _pending(self, limit: int) -> Callable[[sqlite3.Connection], list[tuple[int, Pending]]]:
         def read(db: sqlite3.Connection) -> list[tuple[int, Pending]]:
             rows = db.execute(
-                f"SELECT row, id, content, text, coalesce({IMAGE}, {THUMBNAIL}), {RECORDING} FROM items"  # noqa: S608
-                " WHERE row >= ?"
+                f"SELECT row, id, content, text, coalesce({IMAGE}, {THUMBNAIL}), {RECORDING}, {READINGS}"  # noqa: S608
+                " FROM items WHERE row >= ?"
                 " AND NOT EXISTS (SELECT 1 FROM embedded WHERE embedding = ? AND embedded.row = items.row)"
                 " ORDER BY row LIMIT ?",
                 (self._indexes.pending_from, self._indexes.seat.number, max(limit, 0)),
             )
             return [
-                (row, Pending(id=item_id, content=content, text=text, image=image, audio=audio))
-                for row, item_id, content, text, image, audio in rows
+                (row, Pending(id=item_id, content=content, text=text, image=image, audio=audio, sensors=sensors))
+                for row, item_id, content, text, image, audio, sensors in rows
             ]
 
         return read

@@ -86,21 +86,25 @@ class Writing:
         self, entries: Mapping[str, Entry], rows: Mapping[str, int], contents: Mapping[str, int], origin: Origin
     ) -> None:
         items, cells = [], []
-        files: dict[str, list[tuple[int, bytes]]] = {"images": [], "thumbnails": [], "recordings": []}
+        files: dict[str, list[tuple[int, bytes]]] = {
+            name: [] for name in ("images", "thumbnails", "recordings", "readings")
+        }
         for item_id, entry in entries.items():
             item, row = entry.item, rows[item_id]
             labels, metadata = _object(item.labels), _object(item.metadata)
-            has = (item.has_image, item.has_audio)
+            has = (item.has_image, item.has_audio, item.has_sensors)
             items.append((row, item_id, item.text, labels, metadata, *has, origin, contents[item_id]))
             cells += [(*cell, row) for cell in explode(item)]
             for table, data in (
                 ("images", entry.image),
                 ("thumbnails", entry.thumbnail),
                 ("recordings", entry.audio),
+                ("readings", entry.sensors),
             ):
                 if data is not None:
                     files[table].append((row, data))
-        insert(self._db, "items", "row, id, text, labels, metadata, has_image, has_audio, origin, content", items)
+        columns = "row, id, text, labels, metadata, has_image, has_audio, has_sensors, origin, content"
+        insert(self._db, "items", columns, items)
         insert(self._db, "fields", "path, kind, value, row", sorted(cells, key=itemgetter(0, 1)))
         for table, written in files.items():
             insert(self._db, table, "row, data", written)

@@ -33,6 +33,7 @@ def entry(
     image: bytes | None = None,
     thumbnail: bytes | None = None,
     audio: bytes | None = None,
+    sensors: bytes | None = None,
     targets: tuple[str, ...] = ("fused",),
     pool: Floats = POOL,
 ) -> Entry:
@@ -45,11 +46,13 @@ def entry(
             metadata=metadata or {},
             has_image=image is not None or thumbnail is not None,
             has_audio=audio is not None,
+            has_sensors=sensors is not None,
         ),
         vectors={target: pool[(number + step) % len(pool)] for step, target in enumerate(targets)},
         image=image,
         thumbnail=thumbnail,
         audio=audio,
+        sensors=sensors,
     )
 
 

@@ -123,6 +123,17 @@ class StoreSuite:
         gallery.delete(["a"])
         assert gallery.audio("a") is None
 
+    def test_readings_are_kept_and_go_with_their_item(self, gallery: WritableGallery) -> None:
+        gallery.put([entry("a", sensors=b"{}"), entry("b", audio=b"RIFF")])
+        found = [gallery.get(item_id) for item_id in ("a", "b")]
+        assert [item.has_sensors for item in found if item is not None] == [True, False]
+        assert (gallery.sensors("a"), gallery.sensors("b"), gallery.sensors("none")) == (b"{}", None, None)
+        gallery.put([entry("a")])
+        assert gallery.sensors("a") is None
+        gallery.put([entry("a", sensors=b"{1}")])
+        gallery.delete(["a"])
+        assert gallery.sensors("a") is None
+
     def test_files_decide_whether_an_item_has_an_image(self, gallery: WritableGallery) -> None:
         one = entry("a")
         gallery.put([replace(one, item=replace(one.item, has_image=True))])
@@ -284,6 +295,7 @@ class StoreSuite:
                             targets=st.sampled_from([("fused",), ("fused", "text"), ("fused", "image", "text")]),
                             image=st.none() | st.binary(max_size=3),
                             audio=st.none() | st.binary(max_size=3),
+                            sensors=st.none() | st.binary(max_size=3),
                         ),
                         max_size=4,
                     ),
@@ -331,6 +343,7 @@ class StoreSuite:
                 assert gallery.get(item_id) == one.item
                 assert gallery.image(item_id) == one.image
                 assert gallery.audio(item_id) == one.audio
+                assert gallery.sensors(item_id) == one.sensors
         gallery.close()
         store.drop(name)
 
@@ -338,12 +351,16 @@ class StoreSuite:
 
     def test_an_item_put_through_one_embedding_is_pending_for_the_others(self, store: Store) -> None:
         one, other = store.open("shop", NET, model="shop"), store.open("shop", OTHER, model="shop")
-        one.put([entry("a", text="red", image=b"png", thumbnail=b"t", audio=b"RIFF"), entry("b", text="blue")])
+        originals = {"image": b"png", "thumbnail": b"t", "audio": b"RIFF", "sensors": b"{}"}
+        one.put([entry("a", text="red", **originals), entry("b", text="blue")])
         assert other.search(POOL_OTHER[0]) == []
         assert other.get("a") == one.get("a")
         assert len(other) == 2
-        found = {pending.id: (pending.text, pending.image, pending.audio) for pending in other.pending(9)}
-        assert found == {"a": ("red", b"png", b"RIFF"), "b": ("blue", None, None)}
+        found = {
+            pending.id: (pending.text, pending.image, pending.audio, pending.sensors)
+            for pending in other.pending(9)
+        }
+        assert found == {"a": ("red", b"png", b"RIFF", b"{}"), "b": ("blue", None, None, None)}
         assert len(other.pending(1)) == 1
         assert list(one.pending(9)) == []
 

@@ -38,6 +38,7 @@ class TransferSuite:
                     image=b"png",
                     thumbnail=b"t",
                     audio=b"RIFF",
+                    sensors=b"{}",
                 )
             ]
         )
@@ -59,12 +60,13 @@ class TransferSuite:
         again = list(filled.records("copy"))
         assert filled.describe("copy") == description
         for old, new in zip(records, again, strict=True):
-            assert (old.item, old.origin, old.image, old.thumbnail, old.audio) == (
+            assert (old.item, old.origin, old.image, old.thumbnail, old.audio, old.sensors) == (
                 new.item,
                 new.origin,
                 new.image,
                 new.thumbnail,
                 new.audio,
+                new.sensors,
             )
             assert old.vectors.keys() == new.vectors.keys()
             for embedding_id, vectors in old.vectors.items():

@@ -190,12 +190,13 @@ def test_an_older_file_is_brought_up_to_date(store: SqliteStore, monkeypatch: py
     db.close()
 
 
-def test_a_file_from_before_recordings_takes_them_and_keeps_its_items(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_from_before_recordings_or_readings_takes_them_and_keeps_its_items(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     store.path("shop").parent.mkdir()
     with sqlite3.connect(store.path("shop"), isolation_level=None) as db:
-        monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
         schema.prepare(db, store.path("shop"), "shop")
         db.execute(
             "INSERT INTO items (row, id, text, labels, metadata, has_image, origin, content)"
@@ -208,8 +209,9 @@ def test_a_file_from_before_recordings_takes_them_and_keeps_its_items(
     gallery = store.open("shop", NET, model="shop")
     assert gallery.get("old") == Item(id="old", text="a text")
     assert [pending.id for pending in gallery.pending(9)] == ["old"]
-    gallery.put([replace(entry("new"), audio=b"RIFF")])
+    gallery.put([replace(entry("new"), audio=b"RIFF", sensors=b"{}")])
     assert (gallery.audio("new"), gallery.audio("old")) == (b"RIFF", None)
+    assert (gallery.sensors("new"), gallery.sensors("old")) == (b"{}", None)
     gallery.close()
     assert store.verify("shop") == []
 
