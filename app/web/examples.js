@@ -7,12 +7,13 @@ const NUM_PICTURES = 10;
 const NUM_TEXTS = 4;
 const PAGE = 200;
 
-/** Fill the examples. `onPicture` gets an item, `onText` a text. */
-export async function showExamples(model, { onPicture, onText }) {
+/** Fill the examples. `onPicture` gets an item, `onText` a text; `wanted` says whether they still are when they come. */
+export async function showExamples(model, { onPicture, onText, wanted }) {
   const section = byId("examples");
   section.hidden = true;
   if (!model.gallery?.num_items) return;
   const { items } = await askJson(`galleries/${encodeURIComponent(model.gallery.name)}/items?limit=${PAGE}`);
+  if (!wanted()) return;
   const chosen = shuffled(items);
   const pictures = model.modalities.includes("image") ? chosen.filter((item) => item.image_url).slice(0, NUM_PICTURES) : [];
   const texts = model.modalities.includes("text")

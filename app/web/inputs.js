@@ -23,9 +23,10 @@ export class Inputs {
         this.set(kind, null);
         byId(kind).focus();
       });
-      this.#dropInto(byId(`drop-${kind}`));
     }
+    this.#takeDrops();
     document.addEventListener("paste", (event) => {
+      if (event.target.matches?.("textarea, input") && event.clipboardData?.getData("text/plain")) return;
       const file = [...(event.clipboardData?.files ?? [])].find((one) => /^(image|audio)\//.test(one.type));
       if (file) this.#take(file.type.split("/")[0], file);
     });
@@ -105,16 +106,21 @@ export class Inputs {
     this.onFile();
   }
 
-  #dropInto(zone) {
-    zone.addEventListener("dragover", (event) => {
+  /** Anywhere on the page: a file that misses its field would else replace the page. */
+  #takeDrops() {
+    const light = (on) => document.body.classList.toggle("over", on);
+    document.addEventListener("dragover", (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
-      zone.classList.add("over");
+      light(true);
     });
-    for (const end of ["dragleave", "drop"]) zone.addEventListener(end, () => zone.classList.remove("over"));
-    zone.addEventListener("drop", (event) => {
-      event.preventDefault();
+    document.addEventListener("dragleave", (event) => event.relatedTarget ?? light(false));
+    document.addEventListener("drop", (event) => {
       const file = event.dataTransfer?.files[0];
-      if (file) this.#take(file.type.startsWith("audio/") ? "audio" : "image", file);
+      light(false);
+      if (!file) return;
+      event.preventDefault();
+      this.#take(file.type.startsWith("audio/") ? "audio" : "image", file);
     });
   }
 

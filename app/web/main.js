@@ -59,7 +59,7 @@ async function chooseModel() {
     submit();
   };
   try {
-    await showExamples(model, { onPicture: (item) => tryItem(item, false), onText });
+    await showExamples(model, { onPicture: (item) => tryItem(item, false), onText, wanted: () => chosen() === model });
   } catch (error) {
     failed(error);
   }
@@ -138,6 +138,7 @@ async function predict(model, fields, explain, signal) {
     explain,
     text: inputs.text,
     imageUrl: inputs.imageUrl,
+    knowsImages: model.modalities.includes("image"),
     commands: [
       [path, [...fields, ["top_k", NUM_MATCHES], ...(explain ? [["explain", "true"]] : [])]],
       ...beside(model, fields).map(({ what, sent }) => [pathOf(model, what), sent]),
@@ -202,7 +203,9 @@ byId("text").addEventListener("keydown", (event) => {
   submit();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") byId("key-box").open = false;
+  if (event.key !== "Escape" || !byId("key-box").open) return;
+  byId("key-box").open = false;
+  byId("key-box").querySelector("summary").focus();
 });
 
 loadModels();

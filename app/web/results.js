@@ -150,7 +150,7 @@ export class Results {
     if (image) show(image, match.image_url.replace(/image$/, "thumbnail"));
     const audio = match.audio_url ? make("audio", { controls: true, preload: "none" }) : null;
     if (audio) show(audio, match.audio_url);
-    const again = match.image_url
+    const again = match.image_url && this.#asked.knowsImages
       ? make(
           "button",
           { type: "button", "aria-label": `Try this one: ${name}`, on: { click: () => this.onItem(match) } },

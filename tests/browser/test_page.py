@@ -118,7 +118,7 @@ FILE_EVENT = """([kind, target, bytes]) => {
 }"""
 
 
-@pytest.mark.parametrize(("kind", "target"), [("drop", "#drop-image"), ("paste", "body")])
+@pytest.mark.parametrize(("kind", "target"), [("drop", "#drop-image"), ("drop", "footer"), ("paste", "body")])
 def test_an_image_is_dropped_or_pasted(visit: Open, site: str, kind: str, target: str) -> None:
     page = visit(site)
     expect(page.locator("#field-image")).to_be_visible()
