@@ -3,6 +3,7 @@
 Each variation waits for its turn as an item of its own, so an explanation takes no more of the network at once
 than any other request, however long it is."""
 
+import asyncio
 from time import perf_counter
 
 from app.all_or_none import all_or_none
@@ -11,21 +12,36 @@ from app.payload import Inputs
 from app.pipeline import Pipeline
 from app.served import Answer, Model
 from app.stages import SearchBy
-from models.explainer import Explainer
+from models.explainer import Explainer, Variation
 from models.occlusion import Detail, Grid
+from models.shapley import Doubles
 
 
 async def explain(
-    pipeline: Pipeline, model: Model, inputs: Inputs, search: SearchBy | None, call: Call, detail: Detail
+    pipeline: Pipeline,
+    model: Model,
+    inputs: Inputs,
+    search: SearchBy | None,
+    call: Call,
+    detail: Detail,
+    at_once: int,
 ) -> Answer:
-    """Take one item to its answer, with the explanation. Raises as `Pipeline.run` does."""
+    """Take one item to its answer, with the explanation; `at_once` of its variations wait for a pass together.
+
+    Raises:
+        Exception: as `Pipeline.run` does.
+    """
     pipeline.admit(call, num_items=1 + num_variations(model, inputs, detail))
     original, matches = await pipeline.examine(model, inputs, search, call, detail)
     start = perf_counter()
     explainer = Explainer(model.predictor, detail)
-    falls = await all_or_none(
-        [pipeline.vary(model, original, variation, call) for variation in explainer.variations(original)]
-    )
+    gate = asyncio.Semaphore(at_once)
+
+    async def fall(variation: Variation) -> Doubles:
+        async with gate:
+            return await pipeline.vary(model, original, variation, call)
+
+    falls = await all_or_none([fall(variation) for variation in explainer.variations(original)])
     explanation = explainer.explanation(original, falls)
     call.record("explain", perf_counter() - start)
     answer = Answer(model, original.prediction, matches, explanation)

@@ -267,7 +267,9 @@ class Service:
             model.predictor.check_coverage(inputs.modalities)
         await self._fetch(inputs, call)
         if wanted is not None and wanted.explain:
-            return await explain(self.pipeline, model, inputs, search, call, self.settings.detail)
+            # On a CPU a fuller batch saves next to nothing, and whoever comes next waits for its end.
+            at_once = self.pipeline.num_workers if model.on_cpu else self.settings.max_batch_items
+            return await explain(self.pipeline, model, inputs, search, call, self.settings.detail, at_once)
         return await self.pipeline.run(model, inputs, search, call)
 
     async def _fetch(self, inputs: Inputs, call: Call, admit: Callable[[Call], None] | None = None) -> None:
