@@ -3,6 +3,7 @@
 `doctor`: check this machine, and measure the best settings. `gallery`: read galleries in, write them out, check
 and copy them. `score`: predictions for the rows of a manifest. `hash-key`: what to set for an API key."""
 
+import gc
 import getpass
 import logging
 import os
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.settings import Settings
 
+# Pydantic would look for plugins in the metadata of every package that is installed.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # One thread for each worker: BLAS and OpenMP read these when numpy is first imported.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -25,12 +28,15 @@ def main(arguments: Sequence[str]) -> int:
     """Serve until a signal, or run another command. Returns the process's exit status: 2 for a wrong setting."""
     if arguments[:1] == ["hash-key"]:
         return _hash_key(arguments[1:])
+    gc.disable()  # a tenth of the start would be looking for garbage; `settle` enables it again
     from app.logs import configure_logs
     from app.settings_reading import load_settings, unknown_variables
     from models.errors import ConfigError, IntermodalError
     from retrieval.errors import RetrievalError
 
     try:
+        if arguments[:1] in (["doctor"], ["gallery"], ["score"]):
+            gc.enable()
         if arguments[:1] == ["doctor"]:
             from app.doctor.command import main as examine
 
@@ -56,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     except (IntermodalError, RetrievalError) as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        gc.enable()
     return 0
 
 
@@ -64,11 +72,14 @@ def _serve(settings: "Settings") -> None:
     # would not hear the signal at all without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from app.listening import bind
-    from app.loading import load_service
-    from app.server import serve
+    from app.readahead import Readahead
 
     with bind(settings) as listener:
-        serve(load_service(settings, _say), listener, _say)
+        ahead = Readahead(settings, _say)  # beside the imports that follow
+        from app.loading import load_service
+        from app.server import serve
+
+        serve(load_service(settings, _say, ahead), listener, _say)
 
 
 def _hash_key(arguments: Sequence[str]) -> int:

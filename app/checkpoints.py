@@ -3,15 +3,16 @@
 import logging
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
+from app.readahead import Readahead, read_version
 from app.served import Model
 from app.settings import Settings
-from models.checkpoint import find_versions, read_checkpoint
-from models.errors import ConfigError
-from models.predictor import load_predictor
+from models.checkpoint import find_versions
+from models.predictor import Predictor
 from retrieval.gallery import WritableGallery
-from retrieval.seed_gallery import SeedGallery, read_seed
+from retrieval.seed_gallery import read_seed
 from retrieval.store import Seed, Store
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +39,11 @@ class Checkpoints:
     """The folder INTERMODAL_CHECKPOINTS. See `Source`."""
 
     def __init__(
-        self, settings: Settings, progress: Callable[[str], None] = _LOG.info, store: Store | None = None
+        self,
+        settings: Settings,
+        progress: Callable[[str], None] = _LOG.info,
+        store: Store | None = None,
+        ahead: Readahead | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -46,10 +51,12 @@ class Checkpoints:
             settings: the folder, and on what engine to load.
             store: where galleries are kept; None serves the seeds as they are.
             progress: takes a line at the start of each step.
+            ahead: what is being read already.
         """
         self._settings = settings
         self._progress = progress
-        self._store = store
+        self._ahead = ahead
+        self.store = store
 
     def versions(self) -> Mapping[str, Sequence[int]]:
         """See `Source.versions`."""
@@ -65,20 +72,19 @@ class Checkpoints:
             SeedError: a gallery that cannot be read.
             GalleryError: one that is kept cannot be opened.
         """
-        settings = self._settings
-        path = settings.checkpoints / name / str(version)
-        self._progress(f"Reading checkpoint {path}")
-        checkpoint = read_checkpoint(path, pin=settings.checkpoint_sha256)
-        found = checkpoint.config
-        if (found.name, found.version) != (name, version):
-            raise ConfigError(f"{path} holds {found.name} version {found.version}. Rename it.")
-        self._progress(f"Starting engine for {name} version {version}")
-        predictor = load_predictor(
-            checkpoint, engine=settings.engine, num_threads=settings.num_threads, compiled=settings.compile
-        )
-        seed = None if checkpoint.gallery_path is None else read_seed(checkpoint.gallery_path)
-        model = Model(predictor, seed)
-        return model if self._store is None else with_galleries(model, self._store, seed)
+        found = None if self._ahead is None else self._ahead.get(name, version)
+        checkpoint, predictor = found or read_version(self._settings, name, version, self._progress)
+        folder = checkpoint.gallery_path
+        if self.store is None:
+            return Model(predictor, None if folder is None else read_seed(folder))
+        seed = None if folder is None else Seed(version=version, read=partial(read_seed, folder))
+        return with_galleries(predictor, self.store, seed)
+
+    def read_ahead_no_more(self) -> None:
+        """Let go of what was read ahead: it takes memory, and by the next reading files may have changed."""
+        if self._ahead is not None:
+            self._ahead.clear()
+            self._ahead = None
 
     def state(self, name: str, version: int) -> Hashable:
         """Name, size and time of every file: a version that is being copied here grows after its config.json."""
@@ -87,17 +93,17 @@ class Checkpoints:
         return frozenset((relative, found.st_size, found.st_mtime_ns) for relative, found in files)
 
 
-def with_galleries(model: Model, store: Store, seed: SeedGallery | None) -> Model:
+def with_galleries(predictor: Predictor, store: Store, seed: Seed | None) -> Model:
     """The model with its galleries as they are kept; its own is made from the seed at first."""
-    name, embedding = model.name, model.embedding
-    merged = None if seed is None else Seed(version=model.version, items=seed)
-    own = store.open(name, embedding, model=name, seed=merged)
+    bare = Model(predictor)
+    name, embedding = bare.name, bare.embedding
+    own = store.open(name, embedding, model=name, seed=seed)
     others = {
         other: store.open(other, embedding, model=name)
         for other, owner in store.models().items()
         if owner == name and other != name
     }
-    kept = Model(model.predictor, own, dict(others))
+    kept = Model(predictor, own, dict(others))
     # Whoever still answers with the model holds it; the views go when nobody does.
     weakref.finalize(kept, _close, [own, *others.values()]).atexit = False
     return kept

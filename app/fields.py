@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app import strict_json
 from app.file_url import FileUrl, UrlError
 from app.media import MEDIA
-from app.remote import RemoteFile
+from app.remote_file import RemoteFile
 from app.settings import Settings
 from app.upload import Upload
 from models.decode_sensors import decode_sensors

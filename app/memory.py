@@ -24,6 +24,12 @@ async def give_back(gone: Iterable[weakref.ref[Any]]) -> None:
             return
 
 
+def settle() -> None:
+    """Collect garbage from now on, but not among what the start has made: it stays, and takes long to look at."""
+    gc.freeze()
+    gc.enable()
+
+
 def trim() -> None:
     """Have the C library return what it keeps of freed memory; tens of milliseconds after a model."""
     if sys.platform != "linux":

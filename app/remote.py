@@ -21,6 +21,7 @@ from app.file_url import FileUrl, UrlError
 from app.head_limit import HeadLimit
 from app.media import MEDIA
 from app.refusals import QueueFullError
+from app.remote_file import RemoteFile
 from app.resolver import LookUp, Resolver, look_up
 from app.settings import Settings
 from app.upload import Upload
@@ -36,16 +37,6 @@ _MAX_SMALL_PIECES = 1000
 _MIN_MEAN_BYTES = 256
 _RETRY_AFTER_SECONDS = 1
 _FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
-
-
-class RemoteFile(Upload):
-    """A file that is still elsewhere: empty until `Fetcher.fill` has fetched it."""
-
-    def __init__(self, url: FileUrl, field: str, spool_bytes: int) -> None:
-        """Prepare; `field` is its modality, named where it cannot be fetched."""
-        super().__init__(spool_bytes)
-        self.url = url
-        self.field = field
 
 
 class Fetcher:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from app.auth import is_loopback
 from app.listening import begin_no_more
 from app.main import create_app
+from app.memory import settle
 from app.service import Service
 from app.settings import Settings
 
@@ -84,7 +85,12 @@ def serve(service: Service, listener: socket.socket, progress: Callable[[str], N
     warn_if_open(settings)
     port = listener.getsockname()[1]
     progress("Warming up")
-    _Server(config, service, lambda: progress(_invitation(service, port))).run(sockets=[listener])
+
+    def when_ready() -> None:
+        progress(_invitation(service, port))
+        settle()
+
+    _Server(config, service, when_ready).run(sockets=[listener])
 
 
 def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
@@ -97,12 +103,19 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-        ws="websockets-sansio",
+        ws=_websocket,  # type: ignore[arg-type]
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # sound does not shrink, and a bomb would grow
         http=_protocol(settings),
         h11_max_incomplete_event_size=settings.max_head_bytes,
     )
+
+
+def _websocket(**options: Any) -> asyncio.Protocol:
+    """A connection that becomes a live stream. Most processes never see one, and it takes long to import."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**options)
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:

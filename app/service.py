@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from app.pipeline import Pipeline
 from app.poller import Poller
 from app.reembedding import Reembedding
 from app.registry import Registry
-from app.remote import Fetcher, RemoteFile
+from app.remote_file import RemoteFile
 from app.searches import check_target, no_target, search_by_vector, search_gallery
 from app.served import Answer, Model
 from app.settings import Settings
@@ -36,6 +36,9 @@ from models.sample import Sample
 from models.transcript import Decoding, Transcript
 from retrieval.gallery import Floats, Gallery, Match, Query
 from retrieval.store import Store
+
+if TYPE_CHECKING:
+    from app.remote import Fetcher
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Service:
         models: Sequence[Model],
         settings: Settings,
         source: Source | None = None,
-        fetcher: Fetcher | None = None,
+        fetcher: "Fetcher | None" = None,
         store: Store | None = None,
     ) -> None:
         """Prepare, without starting a thread.
@@ -61,7 +64,7 @@ class Service:
             store: where galleries are kept; None where they only are read.
         """
         self.settings = settings
-        self._fetcher = fetcher or Fetcher(settings)
+        self._fetcher = fetcher or _fetcher(settings)
         self.started = False
         self.draining = False
         self.pipeline = Pipeline(settings, settings.workers(on_cpu=all(model.on_cpu for model in models)))
@@ -274,7 +277,7 @@ class Service:
 
     async def _fetch(self, inputs: Inputs, call: Call, admit: Callable[[Call], None] | None = None) -> None:
         for file in inputs.files:
-            if isinstance(file, RemoteFile) and not len(file):
+            if isinstance(file, RemoteFile) and not len(file) and self._fetcher is not None:
                 (admit or self.pipeline.admit)(call)  # or the fetch would be for nothing
                 await self._fetcher.fill(file, call.record, call.remaining_seconds())
 
@@ -288,3 +291,12 @@ class Service:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _fetcher(settings: Settings) -> "Fetcher | None":
+    """What fetches files by URL; None where the settings allow none, for it takes long to import."""
+    if not settings.allowed_hosts:
+        return None
+    from app.remote import Fetcher
+
+    return Fetcher(settings)

@@ -29,6 +29,8 @@ WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.json"
 LANGUAGE_MODEL = "language_model.arpa"
 GALLERY = "gallery"
+_DECISIVE = (WEIGHTS, TOKENIZER)
+_OF_NOTHING = hashlib.sha256().digest()
 GRAPH_TENSORS = "graph/"
 """Prefix of tensors in the weights file that only the ONNX graphs use: constants that the network computes, and in
 checkpoints from before audio, reordered copies of weights."""
@@ -117,7 +119,8 @@ def read_checkpoint(path: Path, *, pin: str | None = None) -> Checkpoint:
     config, values = _parse_config(raw, path)
     contents = {name: _read_verified(path, name, expected) for name, expected in config.files.items()}
     # Over the file's own words: a field that a later version adds must not change an old checkpoint's id.
-    found = embedding_id(contents, values["network"], values["preprocessing"])
+    hashes = {name: bytes.fromhex(found) for name, found in config.files.items()}
+    found = _embedding_id(hashes, values["network"], values["preprocessing"])
     if found != config.embedding_id:
         raise CheckpointError(f"{path}: embedding_id does not match the files. Restore the checkpoint.")
     kept = {name: data for name, data in contents.items() if not name.startswith(f"{GALLERY}/")}
@@ -157,9 +160,17 @@ def embedding_id(
     contents: Mapping[str, bytes], network: Mapping[str, Any], preprocessing: Mapping[str, Any]
 ) -> str:
     """SHA-256 over everything that decides an embedding: weights, tokenizer, network, preprocessing (as JSON)."""
+    hashes = {name: hashlib.sha256(data).digest() for name, data in contents.items() if name in _DECISIVE}
+    return _embedding_id(hashes, network, preprocessing)
+
+
+def _embedding_id(
+    hashes: Mapping[str, bytes], network: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> str:
+    """`embedding_id` by the SHA-256 of each file."""
     digest = hashlib.sha256()
-    for name in (WEIGHTS, TOKENIZER):
-        digest.update(hashlib.sha256(contents.get(name, b"")).digest())
+    for name in _DECISIVE:
+        digest.update(hashes.get(name, _OF_NOTHING))
     for config in (network, preprocessing):
         digest.update(json.dumps(config, sort_keys=True).encode())
     return digest.hexdigest()

@@ -1,7 +1,9 @@
 """Where galleries are kept: by name, each seen through the embeddings of the models that search it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from retrieval.gallery import WritableGallery
@@ -24,16 +26,22 @@ class Embedding:
     targets: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Seed:
     """What a checkpoint ships, with the vectors of its own embedding.
 
     version: the checkpoint's. A newer one adds, replaces and takes away what seeds brought;
         what users wrote or deleted stays so.
+    read: reads it whole; a store that has this version already does without.
     """
 
     version: int
-    items: SeedGallery
+    read: Callable[[], SeedGallery]
+
+    @cached_property
+    def items(self) -> SeedGallery:
+        """What is in it. Raises SeedError where it cannot be read."""
+        return self.read()
 
 
 class Store(Protocol):

@@ -33,6 +33,7 @@ from models.preprocess import Preprocessors
 from models.sample import Sample
 from retrieval.item import Item
 from retrieval.seed_gallery import SeedGallery, read_seed, write_seed
+from retrieval.store import Seed
 
 WORDS = ("[PAD]", "[UNK]", "red", "blue", "star")
 SIDE_PX = 16
@@ -260,6 +261,15 @@ def make_service(
     """What `make_source` has, all of it loaded."""
     source = make_source(folder, engine)
     return Service([make() for make in source.makers.values()], settings, source, fetcher)
+
+
+def seed_of(model: Model) -> Seed | None:
+    """What the model's own gallery brings into one that is kept."""
+    gallery = model.gallery
+    if gallery is None:
+        return None
+    assert isinstance(gallery, SeedGallery)
+    return Seed(version=model.version, read=lambda: gallery)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from app.bulk.importing import Imported, import_records
 from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.parts import batched
 from app.checkpoints import Checkpoints
-from app.loading import choose_models
+from app.choice import choose_models
 from app.served import Model
 from app.settings import PROGRAM, Settings
 from app.stores import KeptStore, database_store, open_store

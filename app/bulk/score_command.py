@@ -8,7 +8,8 @@ from pathlib import Path
 
 from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.scoring import Scored, Wanted, score_records
-from app.loading import choose_models, load_service
+from app.choice import choose_models
+from app.loading import load_service
 from app.service import Service
 from app.settings import PROGRAM, Settings
 from models.errors import ConfigError

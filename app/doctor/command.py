@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app import __version__
+from app.choice import choose_models
 from app.doctor import report
 from app.doctor.bench import ServiceBench
 from app.doctor.checks import Check, check_engine, check_machine, check_memory, lines_of
 from app.doctor.machine import hardware
 from app.doctor.tuning import Tuning, tune
-from app.loading import choose_models, load_service
+from app.loading import load_service
 from app.served import Model
 from app.settings import PREFIX, Settings
 from app.settings_reading import load_settings

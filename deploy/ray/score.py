@@ -19,7 +19,8 @@ import ray
 from app.bulk.options import columns_of
 from app.bulk.score_command import COLUMNS, parser, scoring_settings, wanted_of
 from app.bulk.scoring import score_records
-from app.loading import choose_models, load_service
+from app.choice import choose_models
+from app.loading import load_service
 from models.checkpoint import read_checkpoint
 from models.manifest import read_records
 

@@ -17,10 +17,6 @@ def bring(db: Any, gallery: int, seat: Seat, seed: Seed) -> None:
     Raises:
         SeedError: an item that no gallery takes, or vectors of another length.
     """
-    if seed.items.dimensions != seat.embedding.dimensions:
-        raise SeedError(
-            f"seed: vectors of {seed.items.dimensions} numbers, not {seat.embedding.dimensions}. Export it anew."
-        )
     (version,) = db.execute(
         "SELECT seed_version FROM intermodal.galleries WHERE number = %s", (gallery,)
     ).fetchone()
@@ -32,6 +28,7 @@ def bring(db: Any, gallery: int, seat: Seat, seed: Seed) -> None:
 
 def _merge(db: Any, gallery: int, seat: Seat, seed: Seed) -> None:
     """Add, replace and take away what older seeds brought; what users wrote or deleted stays so."""
+    _check_dimensions(seat, seed)
     rows = db.execute("SELECT id, origin FROM intermodal.items WHERE gallery = %s", (gallery,)).fetchall()
     deleted = db.execute("SELECT id FROM intermodal.deletions WHERE gallery = %s", (gallery,)).fetchall()
     kept = {item_id for item_id, origin in rows if origin == "user"} | {item_id for (item_id,) in deleted}
@@ -54,12 +51,21 @@ def _embed(db: Any, gallery: int, seat: Seat, seed: Seed) -> None:
             (gallery, seat.number),
         ).fetchall()
     }
+    if not pending:
+        return
+    _check_dimensions(seat, seed)
     vectors = {}
-    for entry in seed.items.entries() if pending else ():
+    for entry in seed.items.entries():
         row, content = pending.get(entry.item.id, (None, None))
         if row is not None and content == entry.content:
             vectors[row] = _of_embedding(entry, seat).vectors
     Writing(db, gallery).embed(seat, vectors)
+
+
+def _check_dimensions(seat: Seat, seed: Seed) -> None:
+    given, wanted = seed.items.dimensions, seat.embedding.dimensions
+    if given != wanted:
+        raise SeedError(f"seed: vectors of {given} numbers, not {wanted}. Export it anew.")
 
 
 def _of_embedding(entry: Entry, seat: Seat) -> Entry:

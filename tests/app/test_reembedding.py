@@ -15,7 +15,7 @@ from models.sample import Sample
 from retrieval.gallery import Entry
 from retrieval.item import Item
 from retrieval.sqlite.store import SqliteStore
-from tests.fakes import FakeSource, image_file, make_gallery, make_predictor, serving
+from tests.fakes import FakeSource, image_file, make_gallery, make_predictor, seed_of, serving
 
 OTHER = "1" * 64
 
@@ -24,7 +24,7 @@ def made(version: int, embedding_id: str, store: SqliteStore, folder: Path) -> M
     predictor = make_predictor(version=version)
     predictor.config = predictor.config.model_copy(update={"embedding_id": embedding_id})
     seed = make_gallery(folder / str(version), predictor)
-    return with_galleries(Model(predictor, seed), store, seed)
+    return with_galleries(predictor, store, seed_of(Model(predictor, seed)))
 
 
 @pytest.fixture

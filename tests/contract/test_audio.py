@@ -15,7 +15,7 @@ from app.checkpoints import with_galleries
 from app.service import Service
 from app.settings import Settings
 from retrieval.sqlite.store import SqliteStore
-from tests.fakes import image_file, make_hearing_service, recording, serving
+from tests.fakes import image_file, make_hearing_service, recording, seed_of, serving
 
 LOUD = recording(0.9, 0.9)
 HALF = recording(0.9, 0.0)
@@ -189,7 +189,7 @@ def live(tmp_path: Path) -> Iterator[httpx.Client]:
     def load(settings: Settings) -> Service:
         store = SqliteStore(tmp_path / "data")
         seeded = make_hearing_service(tmp_path, settings, first="speech")
-        kept = [with_galleries(model, store, model.gallery) for model in seeded.models]  # type: ignore[arg-type]
+        kept = [with_galleries(model.predictor, store, seed_of(model)) for model in seeded.models]
         return Service(kept, settings, seeded.source, store=store)
 
     with serving(Settings(num_workers=1), load) as client:

@@ -17,7 +17,7 @@ from app.schemas.galleries import GalleryDescription, ItemResponse, ItemsRespons
 from app.service import Service
 from app.settings import Settings
 from retrieval.sqlite.store import SqliteStore
-from tests.fakes import image_file, make_source, serving
+from tests.fakes import image_file, make_source, seed_of, serving
 
 RED64 = base64.b64encode(image_file("red")).decode()
 
@@ -25,7 +25,7 @@ RED64 = base64.b64encode(image_file("red")).decode()
 def live_service(data: Path, seed_folder: Path, settings: Settings) -> Service:
     store, source = SqliteStore(data), make_source(seed_folder)
     models = [make() for make in source.makers.values()]
-    kept = [with_galleries(model, store, model.gallery) for model in models]  # type: ignore[arg-type]
+    kept = [with_galleries(model.predictor, store, seed_of(model)) for model in models]
     return Service(kept, settings, source, store=store)
 
 

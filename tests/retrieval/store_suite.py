@@ -34,7 +34,7 @@ def ids(gallery: WritableGallery, query: Query = ANYTHING) -> list[str]:
 def seed(folder: Path, version: int, items: list[Item], numbers: list[int], thumbnails: dict[str, bytes]) -> Seed:
     vectors = {"fused": POOL[numbers], "text": POOL[numbers]}
     write_seed(folder / str(version), items, vectors, thumbnails)
-    return Seed(version=version, items=read_seed(folder / str(version)))
+    return Seed(version=version, read=lambda: read_seed(folder / str(version)))
 
 
 def fill(gallery: WritableGallery) -> int:

@@ -25,7 +25,7 @@ class TransferSuite:
         """A gallery with all that can be in one: of a seed, of users, pending, deleted, without vectors."""
         items = [Item(id=item_id, text=item_id) for item_id in ("seed", "gone")]
         write_seed(tmp_path / "seed", items, {"fused": POOL[[1, 2]]}, {"seed": b"jpeg"})
-        seed = Seed(version=3, items=read_seed(tmp_path / "seed"))
+        seed = Seed(version=3, read=lambda: read_seed(tmp_path / "seed"))
         one = store.open("shop", NET, model="model", seed=seed)
         other = store.open("shop", OTHER, model="model")
         one.put(
@@ -89,7 +89,7 @@ class TransferSuite:
 
     def test_an_older_seed_changes_nothing_in_a_copy(self, filled: Any, tmp_path: Path) -> None:
         filled.receive("copy", filled.describe("shop"), list(filled.records("shop")))
-        seed = Seed(version=3, items=read_seed(tmp_path / "seed"))
+        seed = Seed(version=3, read=lambda: read_seed(tmp_path / "seed"))
         assert filled.open("copy", NET, model="model", seed=seed).get("gone") is None
 
     def test_what_is_not_there_cannot_be_copied(self, store: Any) -> None:

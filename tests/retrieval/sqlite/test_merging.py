@@ -16,7 +16,7 @@ from tests.retrieval.store_data import NET, OTHER, POOL, POOL_OTHER, entry
 def seed(tmp_path: Path) -> Seed:
     items = [Item(id=item_id, text=item_id) for item_id in "abc"]
     write_seed(tmp_path / "seed", items, {"fused": POOL[[1, 2, 3]], "sound": POOL[[1, 2, 3]]}, {"c": b"jpeg"})
-    return Seed(version=1, items=read_seed(tmp_path / "seed"))
+    return Seed(version=1, read=lambda: read_seed(tmp_path / "seed"))
 
 
 def test_an_embedding_that_comes_back_takes_its_vectors_from_its_seed(tmp_path: Path, seed: Seed) -> None:
@@ -50,5 +50,5 @@ def test_a_seed_with_an_item_that_no_gallery_takes_is_refused(tmp_path: Path) ->
     write_seed(tmp_path / "bad", [Item(id="a", text="nul \0")], {"fused": POOL[[1]]}, {})
     store = SqliteStore(tmp_path)
     with pytest.raises(SeedError, match="item 'a': text"):
-        store.open("shop", NET, model="shop", seed=Seed(version=1, items=read_seed(tmp_path / "bad")))
+        store.open("shop", NET, model="shop", seed=Seed(version=1, read=lambda: read_seed(tmp_path / "bad")))
     store.close()
