@@ -1,0 +1,1 @@
+"""What Ray Serve costs: its replicas beside as many plain processes, in one run. `python -m benchmarks.ray`."""
