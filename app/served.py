@@ -15,7 +15,7 @@ from app.media import DecodeLimits
 from app.payload import Inputs
 from app.refusals import NotFoundError
 from app.upload import Upload
-from models.caption import Caption
+from models.caption import Caption, Writing
 from models.captioner import Captioner
 from models.decode import decode_image
 from models.decode_audio import decode_audio
@@ -116,6 +116,8 @@ class Model:
         [prediction] = self.predictor.predict([self.predictor.prepare(sample)])
         if (transcriber := self.predictor.transcriber) is not None:
             transcriber.transcribe([transcriber.prepare(sample)])
+        if self.captioner is not None:
+            self.captioner.caption([self.predictor.prepare(sample)], [Writing(max_tokens=1)])
         numbers = [prediction.embedding_E, *prediction.scores.values()]
         if not all(np.isfinite(part).all() for part in numbers):
             raise FloatingPointError(f"the model {self.name!r} answers with what is no number")

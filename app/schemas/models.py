@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.registry import Registry
 from app.schemas.common import is_none, six_digits
 from app.served import Model
-from models.config import RegressionHead, SensorPreprocessing
+from models.config import CaptionHead, RegressionHead, SensorPreprocessing
 
 
 class HeadResponse(BaseModel):
@@ -63,6 +63,19 @@ class SensorsResponse(BaseModel):
         return cls(steps=config.steps, channels=channels)
 
 
+class CaptionHeadResponse(BaseModel):
+    """A head that writes texts."""
+
+    reads: list[str] = Field(description="The modalities that it looks at; an item needs one of them.")
+    continues_text_alone: bool = Field(description="Whether a text alone is continued too.")
+    max_tokens: int = Field(description="Longest text, that which is continued included.")
+
+    @classmethod
+    def of(cls, head: CaptionHead) -> Self:
+        """A description of `head`."""
+        return cls(reads=list(head.reads), continues_text_alone=head.blind > 0, max_tokens=head.max_tokens)
+
+
 class GalleryResponse(BaseModel):
     """A model's gallery."""
 
@@ -90,6 +103,9 @@ class ModelResponse(BaseModel):
     )
     transcribes: bool = Field(description="Whether it says what is said in a recording.")
     generates: bool = Field(description="Whether it writes texts.")
+    caption: CaptionHeadResponse | None = Field(
+        None, exclude_if=is_none, description="How it writes them; left out where it does not."
+    )
     dimensions: int = Field(description="Length of an embedding.")
     embedding_id: str
     engine: str
@@ -119,6 +135,7 @@ class ModelResponse(BaseModel):
             else SensorsResponse.of(config.preprocessing.sensors),
             transcribes=model.predictor.transcriber is not None,
             generates=model.captioner is not None,
+            caption=None if config.network.caption is None else CaptionHeadResponse.of(config.network.caption),
             dimensions=config.network.embedding.dimensions,
             embedding_id=config.embedding_id,
             engine=model.predictor.engine.name,
