@@ -13,6 +13,9 @@ from models.caption import Caption, Writing
 from models.errors import InputError
 from models.writer import Page, Writer
 
+TELL_SECONDS = 0.02
+"""Between two pieces that a stream is told, at least: nobody reads a thousand a second, and each is work."""
+
 
 @dataclass(slots=True, eq=False)
 class Draft:
@@ -73,6 +76,7 @@ class _Row:
     job: DraftJob
     text: str = ""
     grew: bool = False
+    told_at: float = 0.0
     started: float = field(default_factory=perf_counter)
 
     def on_text(self, piece: str) -> bool:
@@ -148,10 +152,11 @@ class Desk:
         if rows:
             turn.worked.append(model)
         now = perf_counter()
-        for row in rows.values():
-            if row.grew and row.job.item.hear is not None:
+        last = {page for page, _ in ended}
+        for page, row in rows.items():
+            if row.grew and row.job.item.hear is not None and (now - row.told_at >= TELL_SECONDS or page in last):
                 turn.told.append((row.job.item, row.text))
-            row.grew = False
+                row.grew, row.told_at = False, now
         for page, caption in ended:
             row = rows.pop(page)
             turn.ended.append((row.job, Written(caption, row.job.item.first, now - row.started)))

@@ -23,7 +23,7 @@ class Page:
     example: Example
     text: Line | Beams
     given: tuple[int, ...]
-    read: int = 0
+    read: int = 1
     num_lines: int = 1
 
     def advance(self, log_probs_kV: Floats) -> Move | None:
@@ -99,29 +99,21 @@ class Writer:
         Args:
             encoded: what joined since the last step, in order, where somebody has encoded it already.
         """
-        found: list[Floats] = []
-        if self._held is not None:
-            log_probs_RV, self._held = self._engine.write(self._held, _column(self._numbers))
-            found.append(log_probs_RV)
         if self._new:
-            log_probs_RV, fresh = self._begin(encoded)
-            self._held = fresh if self._held is None else self._held.join(fresh)
-            found.append(log_probs_RV)
+            self._join(encoded)
         if self._held is None:
             return []
-        return self._advance(found[0] if len(found) == 1 else np.concatenate(found), self._held)
+        ids_R1 = np.array(self._numbers, dtype=np.int64)[:, None]
+        log_probs_RV, self._held = self._engine.write(self._held, ids_R1)
+        return self._advance(log_probs_RV, self._held)
 
-    def _begin(self, encoded: Encoded | None) -> tuple[Floats, Texts]:
-        """Read what joined: its items, and of the prompts as much as all have; the rest while others write."""
+    def _join(self, encoded: Encoded | None) -> None:
+        """Look at what joins. Prompts are read a subword a step with all others: own steps would take more."""
         new, self._new = self._new, []
-        if encoded is None:
-            encoded = self._encode([page.example for page in new])
-        length = min(len(page.given) for page in new)
-        for page in new:
-            page.read = length
-        ids_RT = np.array([page.given[:length] for page in new], dtype=np.int64)
+        fresh = self._engine.begin(self._encode([page.example for page in new]) if encoded is None else encoded)
+        self._held = fresh if self._held is None else self._held.join(fresh)
         self._live += new
-        return self._engine.write(self._engine.begin(encoded), ids_RT)
+        self._numbers += [page.given[0] for page in new]
 
     def _advance(self, log_probs_RV: Floats, held: Texts) -> list[tuple[Page, Caption]]:
         start = 0
@@ -146,7 +138,3 @@ class Writer:
         elif lines != list(range(start)):
             self._held = held.take(np.array(lines))
         return ended
-
-
-def _column(numbers: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    return np.array(numbers, dtype=np.int64)[:, None]

@@ -48,18 +48,15 @@ class DeviceTexts:
         return DeviceTexts(items_R, ages_R, memory, past, self.transfer, self.stream)
 
     def join(self, others: "DeviceTexts") -> "DeviceTexts":
-        """See `Texts.join`. Both have begun."""
-        if self.past is None or others.past is None:
-            raise ValueError("texts join once they have begun")
+        """See `Texts.join`."""
         with self.transfer.on(self.stream):
             layers = zip(self.memory.layers, others.memory.layers, strict=True)
             memory = Memory(
                 tuple(_below(one, other, at_end=True) for one, other in layers),
                 _masks_below(self.memory.mask_nS, others.memory.mask_nS),
             )
-            past = tuple(
-                _below(one, other, at_end=False) for one, other in zip(self.past, others.past, strict=True)
-            )
+            pairs = zip(_begun(self), _begun(others), strict=True)
+            past = tuple(_below(one, other, at_end=False) for one, other in pairs)
         return DeviceTexts(
             np.concatenate([self.items_R, others.items_R + int(self.items_R.max()) + 1]),
             np.concatenate([self.ages_R, others.ages_R]),
@@ -83,6 +80,13 @@ class DeviceTexts:
         return log_probs_RV, DeviceTexts(
             self.items_R, self.ages_R + added, self.memory, past, self.transfer, self.stream
         )
+
+
+def _begun(texts: DeviceTexts) -> tuple[KeysValues, ...]:
+    """Keys and values so far; none, but of their width, before the first subword."""
+    if texts.past is not None:
+        return texts.past
+    return tuple(KeysValues(part.keys[:, :, :0], part.values[:, :, :0]) for part in texts.memory.layers)
 
 
 def _taken(part: KeysValues, rows: Tensor, unused: int = 0) -> KeysValues:
