@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ConfigError, ManifestError
-from models.manifest import SPLITS, Columns, Record, carve_splits, read_manifest
+from models.manifest import SPLITS, Columns, Record, read_manifest
+from models.splits import carve_splits
 
 TEXT_ONLY = Columns(text="name")
 

@@ -18,10 +18,11 @@ from models.config import Preprocessing
 from models.decode import decode_image
 from models.decode_audio import AudioLimits, decode_audio
 from models.errors import InputError, ManifestError
-from models.manifest import SPLITS, Columns, Record, carve_splits, read_manifest
+from models.manifest import SPLITS, Columns, Record, read_manifest
 from models.preprocess import Preprocessors
 from models.preprocess.image import ImagePreprocessor
 from models.sample import Sample
+from models.splits import carve_splits
 
 FILE_MODALITIES = ("image", "audio")
 """Those that come in files; equal ones are one."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from models.manifest import SPLIT_ALIASES, SPLITS, Record, carve_splits
+from models.manifest import SPLIT_ALIASES, SPLITS, Record
 from models.rows import Row
+from models.splits import carve_splits
 from training.drafting.survey import GAPS
 
 MAX_SEEDS = 20
