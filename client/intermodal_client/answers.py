@@ -41,6 +41,7 @@ class Item:
     metadata: dict[str, Any]
     image_url: str | None
     audio_url: str | None = None
+    sensors_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

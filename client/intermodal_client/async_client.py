@@ -175,6 +175,10 @@ class AsyncClient:
         """An item's recording: the file that was sent."""
         return await self.send(calls.get_file(item_id, "audio", gallery))
 
+    async def get_sensors(self, item_id: str, *, gallery: str | None = None) -> bytes:
+        """An item's readings, as JSON: what `sensors` takes."""
+        return await self.send(calls.get_file(item_id, "sensors", gallery))
+
     async def change_items(
         self, changes: Iterable[ItemChange], *, gallery: str | None = None
     ) -> list[str | ProblemError]:

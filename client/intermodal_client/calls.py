@@ -159,7 +159,7 @@ def delete_item(item_id: str, gallery: str | None = None) -> Call[None]:
 
 
 def get_file(item_id: str, kind: str, gallery: str | None = None) -> Call[bytes]:
-    """GET /items/{item_id}/image, /thumbnail or /audio."""
+    """GET /items/{item_id}/image, /thumbnail, /audio or /sensors."""
     route, names = _of_gallery(f"/items/{{item_id}}/{kind}", gallery, item_id=item_id)
     return Call(method="GET", route=route, names=names, parse=lambda answer: answer.content)
 

@@ -172,6 +172,10 @@ class Client:
         """An item's recording: the file that was sent."""
         return self.send(calls.get_file(item_id, "audio", gallery))
 
+    def get_sensors(self, item_id: str, *, gallery: str | None = None) -> bytes:
+        """An item's readings, as JSON: what `sensors` takes."""
+        return self.send(calls.get_file(item_id, "sensors", gallery))
+
     def change_items(
         self, changes: Iterable[ItemChange], *, gallery: str | None = None
     ) -> list[str | ProblemError]:

@@ -51,7 +51,7 @@ CALLS: list[tuple[list[Call[Any]], type | None, type | None]] = [
     (every(calls.delete_item, "i", of=EVERY_GALLERY), None, None),
     *[
         (every(calls.get_file, "i", kind, of=EVERY_GALLERY), None, None)
-        for kind in ("image", "thumbnail", "audio")
+        for kind in ("image", "thumbnail", "audio", "sensors")
     ],
     (every(calls.change_items, [], of=EVERY_GALLERY), None, None),
     (every(calls.page, of=EVERY_GALLERY), None, answers.ItemPage),
