@@ -1,4 +1,4 @@
-"""The offline road's commands: `python -m training init | check | train | evaluate`."""
+"""The offline road's commands: `python -m training init | check | train | evaluate | compare | record | drive`."""
 
 import argparse
 import os
@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from models.errors import IntermodalError
+from models.errors import ConfigError, IntermodalError
 from training.drafting.init import init
+from training.driving.arguments import add_drive, add_record
 
 GO_ON = {
     "train": "All but the last half minute is kept: run the same command with --resume.",
     "compare": "What is trained is kept, but for the last half minute: run the same command again.",
+    "record": "The tracks that are whole are kept: run the same command again.",
 }
 
 
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "init":
         return init(options)
+    if options.command in ("record", "drive"):
+        return _drives(options)
     # torch takes seconds to import; --help and a mistyped option need not wait for it.
     from training import commands
 
@@ -55,6 +59,15 @@ def _run(options: argparse.Namespace) -> int:
         "evaluate": commands.evaluate,
         "compare": commands.compare,
     }
+    return run[options.command](options)
+
+
+def _drives(options: argparse.Namespace) -> int:
+    try:
+        from training.driving import command
+    except ImportError as error:
+        raise ConfigError(f"{options.command} needs the extra driving ({error}). See docs/driving.md.") from None
+    run = {"record": command.record_command, "drive": command.drive_command}
     return run[options.command](options)
 
 
@@ -99,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--resume", action="store_true", help="go on with an interrupted run")
             command.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves there")
     _add_compare(commands.add_parser("compare", help="train several fusions on the same frozen encoders"))
+    add_record(commands.add_parser("record", help="record an expert who drives CarRacing, as a manifest"))
+    add_drive(commands.add_parser("drive", help="drive CarRacing by a service, and say how it went"))
     command = commands.add_parser("evaluate", help="figures of a checkpoint on a manifest, per modality subset")
     command.add_argument("checkpoint", type=Path, help="checkpoints/<name>/<version>")
     command.add_argument("manifest", type=Path)

@@ -18,6 +18,13 @@ class ImageEncoder(Config):
     frozen_blocks: int = Field(
         4, ge=0, description="Leading blocks whose weights stay as pretrained; 0 trains from the pixels on."
     )
+    grid: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Cells a side in which the last block's map is pooled too, each with features of its own: for "
+        "images in which it matters where something is. It must divide the map's side; 0 = none.",
+    )
     colour_bins: int = Field(6, ge=0, le=12, description="Bins per channel of the joint histogram; 0 = none.")
     hidden: int = Field(384, ge=0, description="Width of the layer between the pooled features and D; 0 = none.")
     shortcut: bool = Field(False, description="Also a linear layer from the pooled features to D.")

@@ -123,12 +123,15 @@ class Simulator:
         self.road = Line(np.array([point[2:4] for point in self._env.track], dtype=np.float64))
         return self.observation
 
-    def step(self, action: Action, ticks: int = HOLD_TICKS) -> Observation:
-        """Hold an action for some ticks, or until the episode ends; the frame is of the last one."""
+    def step(self, action: Action, ticks: int = HOLD_TICKS, *, draw: bool = True) -> Observation:
+        """Hold an action for some ticks, or until the episode ends.
+
+        Returns:
+            The last tick's; with `draw` off, or where the episode ended before, its frame is an older one.
+        """
         values = np.array(action, dtype=np.float64)
         for tick in range(ticks):
-            # An episode that ends early keeps the frame before: nobody decides on it.
-            self._env.drawing = self._drawing and tick == ticks - 1
+            self._env.drawing = self._drawing and draw and tick == ticks - 1
             _, gained, terminated, _, info = self._env.step(values)
             self.ticks += 1
             self.reward += gained

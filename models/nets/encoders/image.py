@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.config import ImageEncoder as ImageEncoderConfig
+from models.errors import ConfigError
 from models.nets.backbones import create_model, take_apart
 from models.nets.encoders import OUTLIER, Encoded, Encoder, Projection, join_features
 
@@ -50,6 +51,8 @@ class ImageEncoder(Encoder):
             backbone.channels[: self.frozen_blocks]
         )
         features = self.lower_width + 2 * sum(backbone.channels[self.frozen_blocks :])
+        self.grid = config.grid
+        features += self.grid**2 * backbone.channels[len(self.blocks) - 1]
         # Features of different blocks differ a hundredfold in scale; see standardise().
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
@@ -123,6 +126,8 @@ class ImageEncoder(Encoder):
             pooled += pool(last_nCHW)
             if self._keeps_details:
                 details_nTW = torch.cat([current, last_nCHW], dim=1).flatten(2).transpose(1, 2)
+        if self.grid:
+            pooled.append(pool_cells(current, self.grid))
         return torch.cat(pooled, dim=1), current, details_nTW
 
     def pretrained(self) -> list[nn.Parameter]:
@@ -158,6 +163,22 @@ def pool(map_nCHW: Tensor) -> list[Tensor]:
     top, left = height // 4, width // 4
     middle = map_nCHW[:, :, top : height - top, left : width - left]
     return [map_nCHW.mean((2, 3)), middle.mean((2, 3))]
+
+
+def pool_cells(map_nCHW: Tensor, grid: int) -> Tensor:
+    """Means over the cells of a grid, (n, C grid²): where something is, which a mean over the whole map forgets.
+
+    Raises:
+        ConfigError: the cells would not be of one size.
+    """
+    # int: see `pool`.
+    height, width = int(map_nCHW.shape[2]), int(map_nCHW.shape[3])
+    if height % grid or width % grid:
+        raise ConfigError(
+            f"network.image.grid: {grid} does not divide the last block's map of {height} x {width} cells. Take a "
+            "divisor, or another preprocessing.image.side_px."
+        )
+    return functional.avg_pool2d(map_nCHW, (height // grid, width // grid)).flatten(1)
 
 
 class ColourHistogram(nn.Module):

@@ -1,0 +1,91 @@
+"""Against servers that echo what they are asked."""
+
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from models.errors import ConfigError
+from training.driving.client import Posts, Stream, reach
+
+
+class EchoPosts(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(422 if not asked else 200, {"path": self.path, **asked})
+
+    def do_GET(self) -> None:  # of a WebSocket that is not there
+        self.answer(404, {})
+
+    def answer(self, status: int, content: dict[str, object]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def posts_url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EchoPosts)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def stream_url() -> Iterator[str]:
+    def echo(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        for message in socket:
+            assert isinstance(message, bytes)
+            length = int.from_bytes(message[:4])
+            head, rest = json.loads(message[4 : 4 + length]), message[4 + length :]
+            socket.send(json.dumps({"status": 200, "path": socket.request.path, **head, "rest": rest.decode()}))
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_stream_sends_fields_and_files_in_one_frame(stream_url: str) -> None:
+    service = reach(stream_url, "driving")
+    assert isinstance(service, Stream)
+    reply = service.ask({"text": "go"}, {"image": b"pixels", "audio": b"sound"})
+    assert reply.status == 200
+    assert reply.content["path"] == "/models/driving/predict/stream"
+    assert reply.content["text"] == "go"
+    assert reply.content["files"] == {"image": 6, "audio": 5}
+    assert reply.content["rest"] == "pixelssound"
+    assert reply.seconds > 0
+    service.close()
+
+
+def test_a_service_without_streams_is_asked_by_posts(posts_url: str) -> None:
+    service = reach(posts_url, "driving")
+    assert isinstance(service, Posts)
+    reply = service.ask({"text": "go"}, {"image": b"pixels"})
+    assert reply.content["path"] == "/models/driving/predict"
+    assert b64decode(reply.content["image"]) == b"pixels"
+    service.close()
+
+
+def test_nobody_there_is_said() -> None:
+    with pytest.raises(ConfigError, match="no service answers there"):
+        reach("http://127.0.0.1:9", "driving")
