@@ -1,7 +1,9 @@
 """One process that serves until it is told to stop, and says on its last line how to be used."""
 
 import asyncio
+import json
 import logging
+import shlex
 import signal
 import socket
 from collections.abc import Callable
@@ -146,11 +148,14 @@ def _invitation(service: Service, port: int) -> str:
     """The URL, and a command that works: with a sample where there is one."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(service.settings.host, service.settings.host)  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
-    modalities = service.models[0].modalities
+    model = service.models[0]
+    modalities, sensors = model.modalities, model.predictor.config.preprocessing.sensors
+    readings = {} if sensors is None else {name: channel.mean for name, channel in sensors.channels.items()}
     parts = {
         "image": f" -F image=@{_short(SAMPLE)}" if SAMPLE.exists() else "",
         "text": ' -F text="running shoe"',
         "audio": f" -F audio=@{_short(SPOKEN_SAMPLE)}" if SPOKEN_SAMPLE.exists() else "",
+        "sensors": f" -F {shlex.quote(f'sensors={json.dumps(readings)}')}",
     }
     # An image and its name belong together; a recording stands for itself.
     shown = [name for name in ("image", "text") if name in modalities] or modalities

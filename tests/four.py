@@ -48,3 +48,14 @@ def four_checkpoint(kind: str = "mlp", fusion: str = "gated") -> Checkpoint:
         update={"network": network.config, "preprocessing": preprocessing_of(4 if kind == "tcn" else 1)}
     )
     return assemble.in_memory_checkpoint(network, tiny_tokenizer(), recipe, {})
+
+
+@functools.cache
+def gauge_checkpoint() -> Checkpoint:
+    """Of sensors alone, in memory."""
+    values = NetworkConfig.tiny_sensors().model_dump()
+    values |= {"image": None, "text": None, "audio": None, "transcript": None}
+    network = tiny_network(NetworkConfig.parse(values, "x"))
+    sensors = Preprocessing(sensors=preprocessing_of().sensors)
+    recipe = tiny_recipe().model_copy(update={"network": network.config, "preprocessing": sensors})
+    return assemble.in_memory_checkpoint(network, None, recipe, {})

@@ -14,9 +14,10 @@ from app.served import Model
 from app.settings import Settings
 from app.upload import Upload
 from models.batch import Example
+from models.sample import Readings
 
 _NUM_ITEMS = 64
-_KINDS = {"images": "image", "texts": "text", "recordings": "audio"}
+_KINDS = {"images": "image", "texts": "text", "recordings": "audio", "readings": "sensors"}
 _LEAST_ANSWERS = 3  # even where one takes longer than the seconds given
 _LONG_TEXT = "the longest text that the model looks at to its end "
 
@@ -28,10 +29,12 @@ class RequestItem:
     image: bytes | None = None
     text: str | None = None
     audio: bytes | None = None
+    sensors: Readings | None = None
 
     def inputs(self) -> Inputs:
         """As the service reads them: an upload belongs to one thread."""
-        return Inputs(image=_upload(self.image), text=self.text, audio=_upload(self.audio))
+        image, audio = _upload(self.image), _upload(self.audio)
+        return Inputs(image=image, text=self.text, audio=audio, sensors=self.sensors)
 
 
 class ServiceBench:
@@ -61,7 +64,7 @@ class ServiceBench:
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of items: `images` (with all else that the model knows), `texts` and `recordings` (alone)."""
+        """The kinds of items: `images` (with all else that the model knows), `texts` and the like, alone."""
         known = next(iter(self._models.values())).modalities
         return [kind for kind, modality in _KINDS.items() if modality in known]
 
@@ -150,7 +153,7 @@ class ServiceBench:
 
 
 def request_items(model: Model) -> Sequence[RequestItem]:
-    """Items of the model's gallery as requests; where it knows recordings, each with the one that warms it up.
+    """Items of the model's gallery as requests; where it knows recordings or sensors, each with what warms it up.
 
     Where it has no gallery, the one request that warms it up.
     """
@@ -161,11 +164,12 @@ def request_items(model: Model) -> Sequence[RequestItem]:
             image = model.gallery.image(item.id) if "image" in model.modalities else None
             text = item.text if "text" in model.modalities else None
             if image is not None or text is not None:
-                items.append(RequestItem(image, text, audio))
+                items.append(RequestItem(image, text, audio, inputs.sensors))
     whole = [item for item in items if all(getattr(item, name) is not None for name in model.modalities)]
     if whole:
         return whole
-    return [RequestItem(None if inputs.image is None else inputs.image.read(), inputs.text, audio)]
+    image = None if inputs.image is None else inputs.image.read()
+    return [RequestItem(image, inputs.text, audio, inputs.sensors)]
 
 
 def _of_kind(items: Sequence[RequestItem], kind: str) -> list[RequestItem]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from app.served import Model
+from app.server import _invitation
 from app.service import Service
 from app.settings import Settings
 from app.tensor_request import HEADER
@@ -17,7 +19,7 @@ from models.config import MODALITIES
 from models.predictor import load_predictor
 from models.trust import TrustRules
 from tests.fakes import FakeSource, make_predictor, serving
-from tests.four import four_checkpoint
+from tests.four import four_checkpoint, gauge_checkpoint
 from tests.sounds import spoken, wav
 from tests.tiny import image_file, picture
 
@@ -237,3 +239,27 @@ def test_openais_embeddings_take_them_as_a_part_beside_others(four: httpx.Client
     assert [item["embedding"] for item in answer["data"]] == vectors
     refused = four.post("/v1/embeddings", json={"input": {"type": "sensors", "sensors": {"speed": "fast"}}})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "input")
+
+
+def test_a_model_of_sensors_alone_starts_answers_and_says_how_to_ask_it() -> None:
+    held: list[Service] = []
+
+    def alone(settings: Settings) -> Service:
+        held.append(Service([Model(load_predictor(gauge_checkpoint()))], settings, FakeSource({})))
+        return held[0]
+
+    with serving(Settings(num_workers=1), alone) as client:
+        assert client.get("/health/ready").status_code == 200
+        assert answered(client.post("/predict", json={"sensors": SENSORS}))["modalities_used"] == ["sensors"]
+        assert client.post("/predict", json={"text": "a"}).status_code == 422
+    command = shlex.split(_invitation(held[0], 8000).partition("try: ")[2])
+    assert command[:2] == ["curl", "-F"]
+    assert json.loads(command[2].removeprefix("sensors=")) == {"speed": 5.0, "turn": 0.0, "wheel": 100.0}
+
+
+def test_what_sensors_add_is_explained(four: httpx.Client) -> None:
+    fields = {"text": "a red circle", "sensors": SENSORS, "explain": True}
+    found = answered(four.post("/predict", json=fields))["explanation"]
+    assert set(found) == {"shape", "colour", "steer", "speed"}
+    for head in found.values():
+        assert set(head["contributions"]) == {"text", "sensors"}

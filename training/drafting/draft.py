@@ -22,6 +22,9 @@ from training.drafting.survey import GAPS, MAYBE_GAPS, Column, gaps_seen, look_a
 TOKENIZED = 20_000
 """Texts that are split into subwords, to see how long they get."""
 
+MAX_STEPS = 64
+"""Of a window of readings that is drafted; the newest."""
+
 SQUARE = 1.15  # longer side to shorter: up to here, squashing to a square is hardly seen
 ONE_SHAPE = 1.1  # widest to narrowest: up to here, all images are distorted alike
 
@@ -68,6 +71,12 @@ class Draft:
         return bool(heads or (self.guess.names("image") and self.text))
 
     @property
+    def steps(self) -> int:
+        """Of a window of the sensors; 0 where there are none."""
+        columns = [self.columns[name] for name in self.guess.names("sensors")]
+        return max((min(MAX_STEPS, max(1, column.steps)) for column in columns), default=0)
+
+    @property
     def minutes(self) -> int:
         """Estimate for two idle cores."""
         return math.ceil(estimate_seconds(self.facts, self.sizes) / 60)
@@ -96,6 +105,7 @@ def make_draft(path: Path) -> Draft:
         image_sides=[min(size) for size in sizes],
         has_text=text is not None,
         mean_tokens=text.mean if text else 0,
+        has_sensors=bool(guess.names("sensors")),
         has_labels=bool(guess.names("labels") or guess.names("targets")),
         may_mirror=bool(image) and not fault,
     )
@@ -129,22 +139,22 @@ def _carve(path: Path, rows: Sequence[tuple[int, Row]], columns: Mapping[str, Co
 
 def _gaps(rows: Sequence[tuple[int, Row]], guess: Guess) -> Gaps:
     used = {name for role in guess.roles.values() for name in role}
-    numeric = {*guess.names("targets"), *guess.names("image")}
+    numeric = {*guess.names("targets"), *guess.names("sensors"), *guess.names("image")}
     seen = {marker: set(found) & used for marker, found in gaps_seen(rows, [*GAPS, *MAYBE_GAPS]).items()}
     missing = [marker for marker, found in seen.items() if found and (marker in GAPS or found & numeric)]
     return Gaps(tuple(missing), tuple(marker for marker, found in seen.items() if found and marker not in missing))
 
 
 def _check_learnable(path: Path, guess: Guess) -> None:
-    has = [name for name in ("image", "text") if guess.names(name)]
-    if has == ["image", "text"] or (has and (guess.names("labels") or guess.names("targets"))):
+    has = [name for name in ("image", "text", "sensors") if guess.names(name)]
+    if has[:2] == ["image", "text"] or (has and (guess.names("labels") or guess.names("targets"))):
         return
     found = "; ".join(f"{role}: {', '.join(guess.names(role))}" for role in guess.roles) or "nothing"
     why = "; ".join(f"{name}: {reason}" for name, reason in guess.left_out.items())
     raise ManifestError(
         [
-            f"{path.name}: nothing here can be learnt. It takes a column of images or texts, and labels that "
-            f"several rows share; or both images and texts. Found {found}."
+            f"{path.name}: nothing here can be learnt. It takes a column of images, texts or numbers, and "
+            f"labels that several rows share; or both images and texts. Found {found}."
             + (f" Left out: {why}." if why else ""),
             *guess.warnings,
         ]
@@ -202,7 +212,7 @@ def _resize(sizes: Sequence[tuple[int, int]]) -> tuple[str, str]:
 
 
 def _mirror_fault(guess: Guess, columns: Mapping[str, Column], texts: Sequence[str]) -> str:
-    for name in guess.names("targets"):
+    for name in (*guess.names("targets"), *guess.names("sensors")):
         if set(names.tokens(name)) & names.SIDED:
             return f"{name} would have to change its sign"
     for name in guess.names("labels"):

@@ -25,6 +25,13 @@ SENSOR = frozenset({
     "altitude", "count", "num", "number", "likes", "retweets", "shares", "views", "followers", "friends", "gyro",
     "accel", "acceleration", "voltage", "current", "rpm",
 })  # fmt: skip
+PHYSICAL = frozenset({
+    "speed", "velocity", "temperature", "temp", "humidity", "pressure", "altitude", "gyro", "gyroscope", "accel",
+    "acceleration", "accelerometer", "voltage", "current", "rpm", "yaw", "pitch", "roll", "torque", "sensor",
+    "sensors", "reading", "readings", "wheel", "odometry", "imu",
+})  # fmt: skip
+"""What an instrument measures, beside a picture or a text."""
+
 PERSON = frozenset({
     "user", "username", "author", "speaker", "patient", "subject", "person", "customer", "buyer", "seller",
     "reviewer", "owner", "employee", "student",

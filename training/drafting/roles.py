@@ -55,7 +55,7 @@ def guess_roles(path: Path, columns: dict[str, Column]) -> Guess:
             guess.left_out[name] = "no cell has a value" if not column.cells else "a row number that pandas wrote"
             del left[name]
     steps: tuple[Callable[[Path, dict[str, Column], Guess], None], ...] = (
-        _split, _image, _id, _group, _text, _labels, _numbers, _metadata
+        _split, _image, _id, _group, _readings, _text, _labels, _numbers, _instruments, _metadata
     )  # fmt: skip
     for step in steps:
         step(path, left, guess)
@@ -216,7 +216,33 @@ def _numbers(_path: Path, left: dict[str, Column], guess: Guess) -> None:
         if set(words) & names.TARGET and not set(words) & names.SENSOR and column.num_distinct > 2:
             guess.take("targets", name, seen)
         elif not set(words) & names.PRIVATE:
-            guess.take("sensors", name, seen)
+            guess.take("numbers", name, seen)
+
+
+def _readings(_path: Path, left: dict[str, Column], guess: Guess) -> None:
+    """Columns of whole windows: an object of channels, or else lists of numbers."""
+    objects = [name for name, column in left.items() if column.steps and not isinstance(column.cells[0], list)]
+    for name in objects[:1] or [name for name, column in left.items() if column.steps]:
+        column = left[name]
+        what = "readings by channel" if name in objects else "readings"
+        guess.take("sensors", name, f"{what}, at most {column.steps:,} step(s) of each")
+
+
+def _instruments(_path: Path, _left: dict[str, Column], guess: Guess) -> None:
+    """Of the numbers, those that an instrument measures; all of them where there is nothing else to look at.
+
+    Where nothing is to be told, they tell nothing.
+    """
+    numbers, known = guess.roles.get("numbers", {}), guess.roles.get("sensors", {})
+    if not (guess.names("labels") or guess.names("targets")):
+        numbers |= known
+        known.clear()
+        return
+    alone = not any(guess.names(role) for role in ("image", "text", "sensors"))
+    if len(known) == 1 and "by channel" in next(iter(known.values())):
+        return  # an object has all channels
+    for name in [name for name in numbers if alone or set(tokens(name)) & names.PHYSICAL]:
+        guess.take("sensors", name, numbers.pop(name))
 
 
 def _metadata(_path: Path, left: dict[str, Column], guess: Guess) -> None:
@@ -227,7 +253,7 @@ def _metadata(_path: Path, left: dict[str, Column], guess: Guess) -> None:
             guess.left_out[name] = "neither text, label, number nor image"
         elif column.longest > LONGEST_METADATA:
             guess.left_out[name] = "long"
-        elif len(guess.names("metadata")) + len(guess.names("sensors")) >= MAX_METADATA:
+        elif len(guess.names("metadata")) + len(guess.names("numbers")) >= MAX_METADATA:
             guess.left_out[name] = "one column of many"
         else:
             guess.take("metadata", name, f"{column.num_distinct:,} different: {commonest(column.counts, 2)}")

@@ -41,6 +41,7 @@ class Facts:
     image_sides: Sequence[int] = ()
     has_text: bool
     mean_tokens: float = TEXT_TOKENS
+    has_sensors: bool = False
     has_labels: bool
     may_mirror: bool = True
 
@@ -83,7 +84,8 @@ def estimate_seconds(facts: Facts, sizes: Sizes) -> float:
     images = min(1.0, facts.images / facts.rows)  # an image a row, at most
     text = TEXT_SECONDS * facts.mean_tokens / TEXT_TOKENS * facts.has_text
     total = facts.images * (0.004 + CACHE_SECONDS * scale * (2 if sizes.mirror else 1))
-    each = {"image": above * images, "text": text, "fusion": 0.0003, "joint": above * images + text + 0.0003}
+    each = {"image": above * images, "text": text, "sensors": 0.0001, "fusion": 0.0003}
+    each["joint"] = sum(each.values())
     for name, stage in sizes.stages.items():
         total += stage.epochs * (facts.train + facts.val / 3) * each[name]
         total += facts.rows * above / 3 if name == "fusion" else 0
@@ -137,6 +139,8 @@ def _stages(facts: Facts, sizes: Sizes, pace: float) -> dict[str, Stage]:
         stages["image"] = Stage(epochs=epochs(1_500, 32, 5, 20), batch_size=32, learning_rate=1e-3, **thawed)
     if facts.has_text:
         stages["text"] = Stage(epochs=epochs(600, batch, 4, 20), batch_size=batch, learning_rate=3e-3)
+    if facts.has_sensors:
+        stages["sensors"] = Stage(epochs=epochs(600, batch, 4, 30), batch_size=batch, learning_rate=2e-3)
     if small or not facts.images:
         stages["joint"] = Stage(epochs=epochs(400, batch, 4, 30), batch_size=batch, learning_rate=1e-3)
         return stages

@@ -67,6 +67,12 @@ class Column:
             numbers += [number] * count
         return numbers
 
+    @cached_property
+    def steps(self) -> int:
+        """Of the longest cell, where all cells are readings: lists of numbers, or objects of channels; else 0."""
+        lengths = [_num_steps(cell) for cell in self.cells]
+        return max(lengths, default=0) if all(lengths) else 0
+
     @property
     def is_integral(self) -> bool:
         """All numbers are whole, and small enough to stand for labels rather than for years or ids."""
@@ -162,6 +168,16 @@ def _number(cell: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and "_" not in cell else None
+
+
+def _num_steps(cell: Any) -> int:
+    """Steps of readings: a list of numbers and gaps, or the longest channel of an object; 0 for anything else."""
+    if isinstance(cell, Mapping):
+        return max((_num_steps(part if isinstance(part, list) else [part]) for part in cell.values()), default=0)
+    parts = cell if isinstance(cell, list) else []
+    is_number = [isinstance(part, int | float) and not isinstance(part, bool) for part in parts]
+    known = [part for part, number in zip(parts, is_number, strict=True) if not number and part is not None]
+    return len(parts) if any(is_number) and not known else 0
 
 
 def _share(hits: Iterable[bool]) -> float:

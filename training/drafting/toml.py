@@ -60,6 +60,7 @@ def _columns(draft: Draft) -> list[str]:
     if not guess.names("id"):
         lines.append("# no id: no column with a value of its own for each row; its number is its id")
     lines += _names("text", guess.roles.get("text", {}), "what is read; several columns are several captions")
+    lines += _sensors(draft)
     lines += _names("labels", guess.roles.get("labels", {}), "what is told, one classification head each")
     lines += _names("targets", guess.roles.get("targets", {}), "numbers that are told, one regression head each")
     repeats = dict.fromkeys(guess.names("text"), "equal texts")
@@ -72,15 +73,22 @@ def _columns(draft: Draft) -> list[str]:
             else "it would put too many rows into one group"
         )
         lines.append(f"# not in group: {shorten(name)}: {why}")
-    sensors = {
-        name: f"{seen}; a number: sensor inputs are not supported yet"
-        for name, seen in guess.roles.get("sensors", {}).items()
+    numbers = {
+        name: f"{seen}; a number: put it into sensors if it is measured beside the rest, or into targets"
+        for name, seen in guess.roles.get("numbers", {}).items()
     }
     lines += _names(
-        "metadata", {**guess.roles.get("metadata", {}), **sensors}, "kept with an item of the gallery, not learnt"
+        "metadata", {**guess.roles.get("metadata", {}), **numbers}, "kept with an item of the gallery, not learnt"
     )
     lines.append(_line("missing", ["", *draft.gaps.missing], _gaps(draft)))
     return lines + [f"# not used: {shorten(name)}: {why}" for name, why in guess.left_out.items()]
+
+
+def _sensors(draft: Draft) -> list[str]:
+    seen, comment = draft.guess.roles.get("sensors", {}), "what is measured, a channel each"
+    if len(seen) == 1 and isinstance(draft.columns[(name := next(iter(seen)))].cells[0], dict):
+        return [_line("sensors", name, seen[name])]
+    return _names("sensors", seen, comment)
 
 
 def _gaps(draft: Draft) -> str:
@@ -105,6 +113,9 @@ def _preprocessing(draft: Draft) -> list[list[str]]:
     if draft.text is not None:
         seen = f"subwords that are read of a text; 99 in 100 have at most {draft.text.long}"
         parts.append(["[preprocessing.text]", _line("max_tokens", draft.text.max_tokens, seen)])
+    if draft.steps:
+        seen = "newest readings of each channel that are looked at"
+        parts.append(["[preprocessing.sensors]", _line("steps", draft.steps, seen)])
     return parts
 
 
@@ -130,6 +141,16 @@ def _network(draft: Draft) -> list[list[str]]:
                 _line("embedding", 64 if small else 128, "width of a subword's vector"),
                 _line("hidden", 64 if small else 128, "width of the GRU, each way"),
                 _line("dropout", 0.3, "share of the numbers that a step blanks"),
+            ]
+        )
+    if draft.steps:
+        kind = ("tcn", "convolutions over the steps") if draft.steps > 4 else ("mlp", "fully connected layers")
+        parts.append(
+            [
+                "[network.sensors]",
+                _line("kind", *kind),
+                _line("hidden", 64, "width inside"),
+                _line("dropout", 0.1, "share of the numbers that a step blanks"),
             ]
         )
     embedding = _line("dimensions", 64 if small else 128, "of the vectors that the gallery is searched by")
@@ -179,12 +200,16 @@ def _objective(draft: Draft) -> list[list[str]]:
         ]
     if draft.text is not None:
         lines.append(_line("subword_dropout", 0.1, "share of subwords that a step hides"))
+    if draft.steps:
+        lines.append(_line("sensor_noise", 0.05, "what is added to readings, in deviations of each channel"))
+        lines.append(_line("sensor_channel_dropout", 0.1, "chance that a channel is missing"))
     return [*parts, lines]
 
 
 _STAGES = {
     "image": "the image encoder alone, with heads of its own",
     "text": "the text encoder alone, with heads of its own",
+    "sensors": "the encoder of sensors alone, with heads of its own",
     "fusion": "fusion and heads, on what the encoders give",
     "joint": "everything together",
 }

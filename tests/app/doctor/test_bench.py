@@ -8,8 +8,10 @@ from app.doctor.bench import ServiceBench, request_items
 from app.doctor.tuning import default_size
 from app.served import Model
 from app.settings import Settings
+from models.predictor import load_predictor
 from tests.app.doctor.fake_bench import ONE_BY_TWO
 from tests.fakes import FakeEngine, make_gallery, make_predictor
+from tests.four import four_checkpoint
 
 
 def test_the_bench_measures_gallery_items_through_the_model(tmp_path: Path) -> None:
@@ -43,6 +45,14 @@ def test_recordings_are_measured_alone_and_with_the_rest(tmp_path: Path) -> None
     assert set(bench.cost("recordings")) == {"audio"}
     assert bench.batch_rate(ONE_BY_TWO, "recordings", 5) > 0
     assert default_size(bench.cost("recordings")) == 32  # a second each: 12,000 frames would hold more items
+
+
+def test_readings_are_measured_alone_and_with_the_rest() -> None:
+    bench = ServiceBench(Settings(), Model(load_predictor(four_checkpoint())), 0.02)
+    assert bench.kinds == ["images", "texts", "recordings", "readings"]
+    assert set(bench.cost("images")) == {"image", "text", "audio", "sensors"}
+    assert bench.cost("readings") == {"sensors": 3}
+    assert bench.batch_rate(ONE_BY_TWO, "readings", 5) > 0
 
 
 def test_a_worker_without_memory_ends_the_others_and_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

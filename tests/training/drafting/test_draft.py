@@ -196,3 +196,26 @@ def test_the_summary_is_short_and_names_every_role(tmp_path: Path) -> None:
     assert "60 rows, 5 columns" in lines[0]
     assert any(line.split()[:2] == ["labels", "kind"] for line in lines)
     assert lines[-1] == "Training takes about a minute on two idle cores."
+
+
+def test_readings_are_drafted_and_the_recipe_trains(tmp_path: Path) -> None:
+    rows = [{"gyro": [n % 7, None, 1.0, n / 9, 5, n % 2], "yaw": n / 9, "kind": "ab"[n % 2]} for n in range(60)]
+    recipe, text = written(make_draft(as_json_lines(tmp_path, rows)), tmp_path)
+    assert recipe.data.columns.sensors == {"gyro": "gyro", "yaw": "yaw"}
+    assert recipe.preprocessing.sensors is not None
+    assert recipe.preprocessing.sensors.steps == 6
+    assert recipe.network.sensors is not None
+    assert recipe.network.sensors.kind == "tcn"
+    assert list(recipe.stages.alone) == ["sensors"]
+    assert "what is measured, a channel each" in text
+    run.check(recipe, tmp_path / "pairs.jsonl", Recorder())
+
+
+def test_an_object_of_channels_is_one_column(tmp_path: Path) -> None:
+    rows = [{"state": {"v": n / 7, "turn": n % 3}, "steering": n / 30 - 1} for n in range(60)]
+    recipe, _ = written(make_draft(as_json_lines(tmp_path, rows)), tmp_path)
+    assert recipe.data.columns.sensors == "state"
+    assert recipe.data.columns.targets == ("steering",)
+    assert recipe.network.sensors is not None
+    assert recipe.network.sensors.kind == "mlp"
+    run.check(recipe, tmp_path / "pairs.jsonl", Recorder())

@@ -131,3 +131,29 @@ def test_images_that_lie_elsewhere_are_an_error_that_shows_the_right_path(tmp_pa
 def test_what_has_no_value_or_is_a_row_number_is_left_out(tmp_path: Path) -> None:
     found = guess(tmp_path, text=sentence, empty=lambda _: "", **{"Unnamed: 0": lambda n: n})
     assert set(found.left_out) == {"empty", "Unnamed: 0"}
+
+
+def test_what_instruments_measure_is_an_input_where_something_is_told(tmp_path: Path) -> None:
+    kind, speed = (lambda n: "ab"[n % 2]), (lambda n: n % 15 + 0.5)
+    found = guess(tmp_path, text=sentence, label=kind, speed=speed, likes=lambda n: n * 7 + 0.5)
+    assert found.names("sensors") == ["speed"]
+    assert found.names("numbers") == ["likes"]
+    untold = guess(tmp_path, text=sentence, speed=speed)
+    assert (untold.names("sensors"), untold.names("numbers")) == ([], ["speed"])
+
+
+def test_numbers_are_inputs_where_there_is_nothing_else_to_look_at(tmp_path: Path) -> None:
+    found = guess(tmp_path, label=lambda n: "ab"[n % 2], f1=lambda n: n / 7, f2=lambda n: n * 1.5)
+    assert found.names("sensors") == ["f1", "f2"]
+
+
+def test_lists_of_numbers_and_objects_of_channels_are_windows(tmp_path: Path) -> None:
+    kind, window = (lambda n: "ab"[n % 2]), (lambda n: [n, None, n / 2])
+    lists = guess(tmp_path, text=sentence, label=kind, wheel=window, temp=lambda n: n / 7)
+    assert lists.roles["sensors"]["wheel"] == "readings, at most 3 step(s) of each"
+    assert lists.names("sensors") == ["wheel", "temp"]
+    objects = guess(
+        tmp_path, label=kind, state=lambda n: {"v": window(n), "turn": n / 2, "gap": None}, temp=lambda n: n / 7
+    )
+    assert objects.roles["sensors"] == {"state": "readings by channel, at most 3 step(s) of each"}
+    assert objects.names("numbers") == ["temp"]
