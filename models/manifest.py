@@ -36,6 +36,11 @@ class Columns(Config):
     text: tuple[str, ...] = Field(
         (), description="Texts; several columns, or a list in a cell, are several captions."
     )
+    caption: tuple[str, ...] = Field(
+        (),
+        description="Texts about the item, for a head that writes them; several columns, or a list in a cell, are "
+        "several captions. May be columns of `text` too.",
+    )
     audio: str | None = Field(None, description="Path of a recording, relative to the manifest.")
     sensors: str | dict[str, str] | None = Field(
         None,
@@ -60,7 +65,7 @@ class Columns(Config):
     metadata: tuple[str, ...] = Field((), description="Kept with a gallery item, not learnt.")
     missing: tuple[str, ...] = Field(("",), description='Cells that mean "no value". "NA" is an ordinary value.')
 
-    @field_validator("text", "labels", "multi_labels", "targets", "group", "metadata", mode="before")
+    @field_validator("text", "caption", "labels", "multi_labels", "targets", "group", "metadata", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -108,6 +113,7 @@ class Record:
     id: str
     image: Path | None = None
     texts: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     audio: Path | None = None
     sensors: Readings | None = field(default=None, compare=False)
     transcript: str | None = None
@@ -166,7 +172,15 @@ def _rows(path: Path, columns: Columns) -> list[tuple[int, Row]]:
         for name in (columns.id, columns.image, columns.audio, columns.transcript, columns.speaker, columns.split)
         if name is not None
     ]
-    wanted = {*single, *columns.sensor_columns, *columns.text, *columns.heads, *columns.group, *columns.metadata}
+    wanted = {
+        *single,
+        *columns.sensor_columns,
+        *columns.text,
+        *columns.caption,
+        *columns.heads,
+        *columns.group,
+        *columns.metadata,
+    }
     absent = sorted(wanted - known)
     if absent:
         there = ", ".join(sorted(map(str, known)))
@@ -222,14 +236,18 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
 
     split, identity = cell(columns.split), cell(columns.id)
     transcript, speaker = cell(columns.transcript), cell(columns.speaker)
-    texts = [part for name in columns.text for part in _as_list(cell(name))]
+    texts, captions = (
+        tuple(str(part) for name in names for part in _as_list(cell(name)) if str(part).strip())
+        for names in (columns.text, columns.caption)
+    )
     cells = {name: value for name in columns.heads if (value := cell(name)) is not None}
     sensors, faults = _readings(cell, columns)
     return Record(
         row=number,
         id=str(number if identity is None else identity),
         image=file(columns.image),
-        texts=tuple(str(part) for part in texts if str(part).strip()),
+        texts=texts,
+        captions=captions,
         audio=file(columns.audio),
         sensors=sensors,
         transcript=None if transcript is None else str(transcript),

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from models.nets.encoders import Encoded
 from models.nets.heads import HeadOutputs
+from training.captions import Details, caption_loss
 from training.data.batches import BatchSource, EncoderInputs
 from training.data.pairs import Rows
 from training.data.truth import Truth
+from training.data.written import Drawn
 from training.objective import head_losses
 from training.optimisation import distributed
 from training.optimisation.loop import Progress
@@ -55,6 +57,26 @@ class Plan:
             return 0.0
         found = transcript_loss(network, encoded, inputs.audio.spoken)
         return 0.0 if found is None else self.recipe.objective.transcript * found
+
+    def written_loss(self, details: Details, rows: Rows, drawn: Drawn, precision: str) -> Tensor:
+        """The loss of captions of these rows, given their details by modality."""
+        objective = self.recipe.objective
+        return caption_loss(
+            self.bench.network,
+            self.source,
+            rows,
+            details,
+            drawn,
+            smoothing=objective.caption_smoothing,
+            precision=precision,
+        )
+
+    def draw_captions(self, rows: Rows, generator: torch.Generator) -> Drawn:
+        """Captions of these rows for a step. For a network with a caption."""
+        head, written = self.bench.network.config.caption, self.source.written
+        if head is None or written is None:
+            raise ValueError("captions need a network with a caption")
+        return written.draw(rows, self.recipe.objective.captions_a_step, head.blind, generator)
 
     def head_loss(self, name: str, found: HeadOutputs, truth: Truth) -> Tensor:
         """The weighted sum over heads, those of one encoder alone or SHARED; 0 where no row has a cell."""

@@ -12,7 +12,7 @@ from models.manifest import Columns
 from models.trust import TrustRules
 from training.augmentation import Augmentation
 
-RESERVED = ("retrieval", "transcript")
+RESERVED = ("retrieval", "transcript", "caption")
 """Names of figures that are of no head."""
 
 
@@ -81,12 +81,13 @@ class Stage(Config):
 
 
 class Stages(Config):
-    """Encoders alone, then fusion on their frozen vectors, then all together. A stage left out is skipped."""
+    """Encoders alone, then captions and fusion on what these give, then all together. Any may be left out."""
 
     image: Stage | None = None
     text: Stage | None = None
     audio: Stage | None = None
     sensors: Stage | None = None
+    caption: Stage | None = None
     fusion: Stage | None = None
     joint: Stage | None = None
 
@@ -97,8 +98,10 @@ class Stages(Config):
 
     @model_validator(mode="after")
     def _trains_something(self) -> Self:
-        if self.fusion is None and self.joint is None:
-            raise ValueError("one of stages.fusion and stages.joint is needed: they train the heads")
+        if self.fusion is None and self.joint is None and self.caption is None:
+            raise ValueError(
+                "one of stages.fusion, stages.joint and stages.caption is needed: they train the heads"
+            )
         return self
 
 
@@ -136,6 +139,14 @@ class Objective(Config):
     contrastive: float = Field(1.0, ge=0, description="Between modalities, both ways.")
     contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
     transcript: float = Field(1.0, ge=0, description="What is said in a recording (CTC).")
+    caption: float = Field(1.0, ge=0, description="What is written about an item, in stages.joint.")
+    caption_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of a caption's subwords.")
+    captions_a_step: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="Captions of a row that a step learns, at most. They share the work of looking at the row.",
+    )
 
 
 class GalleryRecipe(Config):
@@ -225,9 +236,25 @@ class Recipe(Config):
             raise ValueError("transcript: data.columns and network must both have it, or neither")
         if transcript and not (self.stages.audio or self.stages.joint):
             raise ValueError("network.transcript: nothing trains it. Add stages.audio or stages.joint")
+        if bool(self.data.columns.caption) != (self.network.caption is not None):
+            raise ValueError("caption: data.columns and network must both have it, or neither")
+        if self.stages.caption is not None and self.network.caption is None:
+            raise ValueError("stages.caption: there is no network.caption that it could train")
+        if self.network.caption is not None and not (self.stages.caption or self.stages.joint):
+            raise ValueError("network.caption: nothing trains it. Add stages.caption or stages.joint")
+        if self.stages.fusion is None and self.stages.joint is None:
+            self._captions_alone()
         if self.language_model and not transcript:
             raise ValueError("language_model: there is no network.transcript whose tokens it could know")
         return self
+
+    def _captions_alone(self) -> None:
+        """Heads that nothing trains come from the version to start from, or there are none."""
+        if self.data.columns.heads and not self.start_from:
+            raise ValueError(
+                "stages: without fusion and joint nothing trains the heads of data.columns. Add one of them, or "
+                "begin from a version that has the heads (start_from)"
+            )
 
 
 def read_recipe(path: Path) -> Recipe:

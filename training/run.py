@@ -116,7 +116,8 @@ def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalar
     if not first:
         return None
     bench.eval()
-    fit_trust(plan)
+    if recipe.stages.fusion or recipe.stages.joint:  # else the fusion is as it was
+        fit_trust(plan)
     folder = _write(recipe, pairs, bench.network.cpu(), setup, state, options.out, progress)
     path.unlink()
     return folder

@@ -18,6 +18,7 @@ from models.nets.network import Network
 from models.preprocess import Preprocessors
 from models.preprocess.text import UNKNOWN
 from models.spoken_text import encode_transcript
+from training.captions import caption_head, spell_captions
 from training.data.batches import BatchSource, Ids
 from training.data.image_cache import LowerCache, open_lower_cache
 from training.data.pairs import Pairs, prepare_pixels, prepare_texts
@@ -38,6 +39,7 @@ from training.workbench import Workbench
 
 STATISTICS_ITEMS = 1_024  # enough for a mean and a deviation of each feature
 _STATISTICS_BATCH = 64
+CAPTION_VOCABULARY = 4_000  # subwords, where no text encoder says how many
 MAX_CLASS_WEIGHT = 10.0  # a label of a handful of rows must not decide every step that it is in
 
 
@@ -99,15 +101,17 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
 
 
 def _tokenizer(recipe: Recipe, pairs: Pairs, start: Checkpoint | None) -> Tokenizer | None:
-    encoder = recipe.network.text
-    if encoder is None:
+    encoder, caption = recipe.network.text, recipe.network.caption
+    if encoder is None and caption is None:
         return None
     if start is not None and start.tokenizer is not None:
         return start.tokenizer  # its encoder knows no other subwords
     if isinstance(encoder, MiniLmTextEncoder):
         return minilm_tokenizer(recipe.pretrained_text)
-    texts = (text for row in pairs.rows("train") for text in pairs.records[row].texts)
-    return train_tokenizer(texts, encoder.vocab_size)
+    train = [pairs.records[row] for row in pairs.rows("train")]
+    # Captions that are the texts are counted once.
+    texts = (text for record in train for text in dict.fromkeys((*record.texts, *record.captions)))
+    return train_tokenizer(texts, CAPTION_VOCABULARY if encoder is None else encoder.vocab_size)
 
 
 def _network_config(
@@ -129,6 +133,13 @@ def _network_config(
         changes["sensors"] = recipe.network.sensors.model_copy(update=shape)
     if recipe.network.transcript is not None:
         changes["transcript"] = _transcript_head(recipe.network.transcript, pairs)
+    if recipe.network.caption is not None and tokenizer is not None:
+        theirs_caption = None if start is None else start.config.network.caption
+        known = () if theirs_caption is None else theirs_caption.tokens
+        head = recipe.network.caption
+        changes["caption"] = caption_head(
+            head if head.tokens else head.model_copy(update={"tokens": known}), pairs, tokenizer
+        )
     return recipe.network.model_copy(update=changes)
 
 
@@ -217,9 +228,13 @@ def _source(
         tokens = () if config.transcript is None else config.transcript.tokens
         recordings = Recordings(pairs, recipe.preprocessing.audio, tokens)
     readings = None if recipe.preprocessing.sensors is None else SensorRows(pairs, recipe.preprocessing.sensors)
-    truth = Truth.of(pairs, config)
+    truth, written = Truth.of(pairs, config), None
+    if config.caption is not None and tokenizer is not None:
+        written = spell_captions(pairs, config.caption, tokenizer)
     device = distributed.device()
-    return BatchSource(pairs, config.modalities, truth, images, captions, states, device, recordings, readings)
+    return BatchSource(
+        pairs, config.modalities, truth, images, captions, states, device, recordings, readings, written
+    )
 
 
 def _image_cache(

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.calibration import subset_name
 from models.config import MODALITIES
 from models.errors import ConfigError
 from models.nets.encoders import Encoded
 from models.nets.network import EncodedBatch, Network
+from training.captions import DetailRows, Details, caption_figures, ensure_scale, live_details
 from training.data.augment import mix_maps
 from training.data.batches import BatchSource, EncoderInputs
 from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Rows
+from training.data.written import Drawn
 from training.encode import chunks, encode, encode_all, encode_each, gather_batch, together
 from training.measures.validation import joined, subset_figures, validation_figures
 from training.multitask import multitask_loss
@@ -32,11 +35,10 @@ from training.recipe import Stage
 from training.speech import transcript_figures
 from training.workbench import SHARED, Workbench, learned_by
 
-STAGES = (*MODALITIES, "fusion", "joint")
+STAGES = (*MODALITIES, "caption", "fusion", "joint")
 
 Inputs = TypeVar("Inputs")
 Frozen = tuple[Rows, dict[str, Encoded]]
-Augmented = tuple[Rows, tuple[EncoderInputs, EncoderInputs | None]]
 
 
 def run_stages(
@@ -50,6 +52,7 @@ def run_stages(
     """Run the recipe's stages that are not finished yet and are among `only`, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job[Any]]] = {
         **dict.fromkeys(MODALITIES, _alone),
+        "caption": _caption,
         "fusion": _fusion,
         "joint": joint_job,
     }
@@ -62,6 +65,8 @@ def run_stages(
         rows = plan.source.pairs.rows("train")
         if name in plan.source.modalities:
             rows = rows[plan.source.has[name][rows]]
+        if name == "caption" and plan.source.written is not None:
+            rows = rows[plan.source.written.has_N[rows]]
         if not len(rows):
             raise ConfigError(f"stages.{name}: no row of train has {name}. Remove the stage, or add such rows.")
         job = make(name, stage, plan)
@@ -76,6 +81,18 @@ def run_stages(
                 progress=plan.progress,
                 scalars=scalars,
             )
+
+
+class _Joint(NamedTuple):
+    """What a step with all encoders takes: inputs, joined recordings, this process's rows, and their captions."""
+
+    inputs: EncoderInputs
+    speech: EncoderInputs | None
+    own: Rows
+    drawn: Drawn | None
+
+
+Augmented = tuple[Rows, _Joint]
 
 
 class _Loaded(NamedTuple):
@@ -137,6 +154,55 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job[_Loaded]:
     return Job(name, stage, groups, load, loss, validate, learned_by(name))
 
 
+class _Shown(NamedTuple):
+    """Rows of one process, what they let a caption look at, and their captions."""
+
+    rows: Rows
+    details: Details
+    drawn: Drawn
+
+
+def _caption(name: str, stage: Stage, plan: Plan) -> Job[_Shown]:
+    """The decoder alone, on what the frozen encoders gave once for every row, and for its mirror image."""
+    source, network = plan.source, plan.bench.network
+    ensure_scale(network.eval(), source)
+    used = source.pairs.rows("train", "val")
+    kept = detail_rows(plan, used)
+    val = source.pairs.rows("val")
+
+    def load(rows: Rows, generator: torch.Generator) -> _Shown:
+        own, drawn_from = distributed.share(rows), distributed.own_generator(generator)
+        return _Shown(own, kept.take(own, source, drawn_from), plan.draw_captions(own, drawn_from))
+
+    def loss(shown: _Shown) -> Tensor:
+        return plan.written_loss(shown.details, shown.rows, shown.drawn, stage.precision)
+
+    @torch.no_grad()
+    def validate(module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
+        return caption_figures(module.network, source, val, kept)
+
+    assert network.caption is not None  # noqa: S101 - the recipe has been checked
+    return Job(name, stage, [(list(network.caption.parameters()), stage.learning_rate)], load, loss, validate)
+
+
+@torch.no_grad()
+def detail_rows(plan: Plan, rows: Rows) -> DetailRows:
+    """Many rows by the encoders as they stand: what a caption looks at, of each variant of their images."""
+    network, source = plan.bench.network.eval(), plan.source
+    num_variants = 1 if source.cache is None else source.cache.num_variants
+    plan.progress.start("details", len(rows) * num_variants)
+    variants = []
+    for variant in range(num_variants):
+        encoded = EncodedRows(with_tokens=True, folder=plan.scratch)
+        for part in chunks(rows):
+            found = live_details(network, source, part, variant=variant)
+            encoded.append(found, source.present_NM[part], source.modalities)
+            plan.progress.advance(len(part))
+        variants.append(encoded)
+    return DetailRows(variants, rows)
+
+
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job[Frozen]:
     return fusion_job(name, stage, plan, encode_rows(plan, np.arange(len(plan.source.pairs.records))))
 
@@ -161,27 +227,42 @@ def joint_job(name: str, stage: Stage, plan: Plan) -> Job[Augmented]:
     """Everything at once, encoders included; what is said is learnt from recordings that are joined for it."""
     network = plan.bench.network
     fresh = _beyond_encoders(plan.bench)
+    writes = network.caption is not None and plan.recipe.objective.caption > 0
+    if writes:
+        ensure_scale(network.eval(), plan.source)
 
     def load(rows: Rows, generator: torch.Generator) -> Augmented:
         inputs = plan.augmented(rows, generator)
-        return rows, (inputs, plan.speech(rows, generator) if network.transcript is not None else None)
+        speech = plan.speech(rows, generator) if network.transcript is not None else None
+        own = distributed.share(rows)
+        drawn = plan.draw_captions(own, distributed.own_generator(generator)) if writes else None
+        return rows, _Joint(inputs, speech, own, drawn)
 
     def batch_of(module: Workbench, loaded: Augmented) -> EncodedBatch:
-        with autocast(stage.precision, plan.source.device):
-            batch = encode_all(module.network, plan.source, distributed.share(loaded[0]), loaded[1][0])
-        return gather_batch(batch)
+        source, (_, joint) = plan.source, loaded
+        with autocast(stage.precision, source.device):
+            encoded = encode_each(module.network, source, joint.own, joint.inputs)
+            batch = together(module.network, encoded, source.present_NM[joint.own])
+        # Details stay with the process whose rows they are of.
+        return gather_batch(batch)._replace(details=module.network.details(encoded))
 
-    def beside(loaded: Augmented) -> Tensor | float:
-        speech = loaded[1][1]
-        if speech is None or speech.audio is None:
-            return 0.0
-        with autocast(stage.precision, plan.source.device):
-            encoded = encode(network, "audio", speech)
-        return plan.spoken_loss(encoded, speech)
+    def beside(loaded: Augmented, batch: EncodedBatch) -> Tensor | float:
+        joint = loaded[1]
+        total: Tensor | float = 0.0
+        if joint.speech is not None and joint.speech.audio is not None:
+            with autocast(stage.precision, plan.source.device):
+                encoded = encode(network, "audio", joint.speech)
+            total = total + plan.spoken_loss(encoded, joint.speech)
+        if joint.drawn is not None:
+            loss = plan.written_loss(dict(batch.details), joint.own, joint.drawn, stage.precision)
+            total = total + plan.recipe.objective.caption * loss
+        return total
 
     def plain(module: Workbench, rows: Rows) -> EncodedBatch:
         return encode_all(module.network, plan.source, rows, plan.source.plain(rows))
 
+    if network.caption is not None and writes:
+        fresh += network.caption.parameters()
     groups = _groups(network, stage, network.modalities, fresh)
     return _shared_heads(name, stage, plan, groups, load, batch_of, plain, beside)
 
@@ -202,7 +283,7 @@ def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
     return [parameter for part in parts for parameter in part.parameters()]
 
 
-def _nothing_beside(_loaded: object) -> float:
+def _nothing_beside(_loaded: object, _batch: EncodedBatch) -> float:
     return 0.0
 
 
@@ -214,7 +295,7 @@ def _shared_heads(
     load: Callable[[Rows, torch.Generator], tuple[Rows, Inputs]],
     batch_of: Callable[[Workbench, tuple[Rows, Inputs]], EncodedBatch],
     plain: Callable[[Workbench, Rows], EncodedBatch],
-    beside: Callable[[tuple[Rows, Inputs]], Tensor | float] = _nothing_beside,
+    beside: Callable[[tuple[Rows, Inputs], EncodedBatch], Tensor | float] = _nothing_beside,
 ) -> Job[tuple[Rows, Inputs]]:
     """The heads that are served, trained on every subset of the modalities in every step.
 
@@ -226,13 +307,14 @@ def _shared_heads(
     val = source.pairs.rows("val")
 
     def loss(loaded: tuple[Rows, Inputs]) -> Tensor:
-        return multitask_loss(plan, loaded[0], batch_of(plan.bench, loaded)) + beside(loaded)
+        batch = batch_of(plan.bench, loaded)
+        return multitask_loss(plan, loaded[0], batch) + beside(loaded, batch)
 
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
         figures = subset_figures(module.network, source, val, lambda rows: plain(module, rows))
-        return figures | _spoken_figures(module.network, source, val)
+        return figures | _aside_figures(module.network, source, val)
 
     groups = [*groups, *plan.bench.learned_groups(SHARED, stage)]
     return Job(name, stage, groups, load, loss, validate, learned_by(SHARED))
@@ -246,11 +328,16 @@ def validate(plan: Plan) -> dict[str, float]:
     figures = subset_figures(
         network, source, val, lambda rows: encode_all(network, source, rows, source.plain(rows))
     )
-    return figures | _spoken_figures(network, source, val)
+    return figures | _aside_figures(network, source, val)
 
 
-def _spoken_figures(network: Network, source: BatchSource, rows: Rows) -> dict[str, float]:
-    return {f"audio/{name}": value for name, value in transcript_figures(network, source, rows).items()}
+def _aside_figures(network: Network, source: BatchSource, rows: Rows) -> dict[str, float]:
+    """Of the heads that stand beside the fused vector, by what they look at."""
+    figures = {f"audio/{name}": value for name, value in transcript_figures(network, source, rows).items()}
+    if network.config.caption is not None:
+        where = subset_name(network.config.caption.reads)
+        figures |= {f"{where}/{name}": value for name, value in caption_figures(network, source, rows).items()}
+    return figures
 
 
 @torch.no_grad()

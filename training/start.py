@@ -48,6 +48,8 @@ def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
     )
     if theirs.transcript != ours.transcript:
         relabelled = (*relabelled, "transcript.")
+    if theirs.caption != ours.caption:
+        relabelled = (*relabelled, "caption.")
     state = network.state_dict()
     network.load_state_dict(_fitting(start, state, relabelled), strict=False)
     return dict.fromkeys(shared, f"{start.config.name} version {start.config.version}")

@@ -40,6 +40,12 @@ class Memory(NamedTuple):
     layers: tuple[KeysValues, ...]
     mask_nS: Tensor
 
+    def hide(self, rows_n: Tensor) -> "Memory":
+        """The same with nothing to look at in some rows, bool (n,): as if the items had none of it."""
+        nothing_S = torch.full_like(self.mask_nS[0], HIDDEN)
+        nothing_S[0] = 0
+        return self._replace(mask_nS=torch.where(rows_n[:, None], nothing_S, self.mask_nS))
+
 
 class CaptionDecoder(nn.Module):
     """Subwords so far and a memory → log-probabilities of the next."""
@@ -86,6 +92,11 @@ class CaptionDecoder(nn.Module):
         scale.mean.copy_(tokens_mW.mean(0))
         # What hardly varies is not blown up.
         scale.std.copy_(tokens_mW.std(0, correction=0) + 1e-2)
+
+    def is_standardised(self, modality: str) -> bool:
+        """Whether the scale of one modality's tokens has been measured."""
+        scale = self._scale(modality)
+        return bool(scale.mean.any()) or not bool((scale.std == 1).all())
 
     def _scale(self, modality: str) -> "_Scale":
         scale = self.scales.get_submodule(modality)
@@ -140,9 +151,13 @@ class CaptionDecoder(nn.Module):
 
     def forward(self, ids_RT: Tensor, memory: Memory) -> Tensor:
         """Whole texts at once: logits (R, T, V) of the subword after each."""
+        return self.scores(self.read(ids_RT, memory))
+
+    def read(self, ids_RT: Tensor, memory: Memory) -> Tensor:
+        """Whole texts at once: states (R, T, W)."""
         positions_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
         causal_TT = torch.full((len(positions_T), len(positions_T)), HIDDEN, device=ids_RT.device).triu(1)
-        return self.scores(self.step(ids_RT, positions_T, causal_TT, memory)[0])
+        return self.step(ids_RT, positions_T, causal_TT, memory)[0]
 
 
 class _Scale(nn.Module):

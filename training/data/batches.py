@@ -24,6 +24,7 @@ from training.data.readings import SensorRows
 from training.data.recordings import AudioInputs, Recordings
 from training.data.text_cache import StateCache
 from training.data.truth import Truth
+from training.data.written import Written
 
 Ids = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -63,6 +64,7 @@ class BatchSource:
         device: torch.device = CPU,
         recordings: Recordings | None = None,
         readings: SensorRows | None = None,
+        written: Written | None = None,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
@@ -71,6 +73,7 @@ class BatchSource:
         self.states = states
         self.recordings = recordings
         self.readings = readings
+        self.written = written
         self.device = device
         self.truth = (truth if isinstance(truth, Truth) else Truth.of_labels(truth)).to(device)
         self.labels_NH = self.truth.labels_NH
@@ -96,9 +99,9 @@ class BatchSource:
             equal_BB |= (own_B[:, None] == own_B) & self.has[name][rows]
         return torch.from_numpy(equal_BB).to(self.device)
 
-    def plain(self, rows: Rows) -> EncoderInputs:
-        """Nothing random: first captions, images as they are."""
-        image = self._images(rows, np.zeros(len(rows), dtype=np.intp))
+    def plain(self, rows: Rows, *, variant: int = 0) -> EncoderInputs:
+        """Nothing random: first captions, images as they are, or all in another of their variants."""
+        image = self._images(rows, np.full(len(rows), variant, dtype=np.intp))
         text = self._texts([(int(row), 0) for row in rows if self.captions[row]])
         heard = self._heard(rows)
         audio = self.recordings.plain(heard) if self.recordings is not None and len(heard) else None
