@@ -160,7 +160,10 @@ def _logits(
     if bool(hidden_n.any()):
         memory = memory.hide(hidden_n)
     known_RT = targets_RT != IGNORED
-    return decoder.scores(decoder.read(ids_RT, memory)[known_RT]), targets_RT[known_RT]
+    # Up to the last that counts: half of a step's places are padding, which only attention need meet.
+    used_RT = known_RT.flip(1).cumsum(1).flip(1) > 0
+    states_uW = decoder.read(ids_RT, memory, used_RT)
+    return decoder.scores(states_uW[known_RT[used_RT]]), targets_RT[known_RT]
 
 
 @torch.no_grad()

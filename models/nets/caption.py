@@ -153,11 +153,36 @@ class CaptionDecoder(nn.Module):
         """Whole texts at once: logits (R, T, V) of the subword after each."""
         return self.scores(self.read(ids_RT, memory))
 
-    def read(self, ids_RT: Tensor, memory: Memory) -> Tensor:
-        """Whole texts at once: states (R, T, W)."""
+    def read(self, ids_RT: Tensor, memory: Memory, used_RT: Tensor | None = None) -> Tensor:
+        """Whole texts at once: states (R, T, W); or (u, W), of the places alone that are used, bool (R, T).
+
+        What comes after the last place that is used must not be used either.
+        """
         positions_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
         causal_TT = torch.full((len(positions_T), len(positions_T)), HIDDEN, device=ids_RT.device).triu(1)
-        return self.step(ids_RT, positions_T, causal_TT, memory)[0]
+        if used_RT is None:
+            return self.step(ids_RT, positions_T, causal_TT, memory)[0]
+        states_uW = (self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions_T))[used_RT]
+        states_uW, places = self.dropout(states_uW), Places(used_RT)
+        for layer, known in zip(self.layers, memory.layers, strict=True):
+            states_uW = layer.read(states_uW, places, causal_TT, known, memory.mask_nS)  # type: ignore[operator]
+        return states_uW
+
+
+class Places:
+    """Which places of texts are used: all that is done to each by itself is done to those alone."""
+
+    def __init__(self, used_RT: Tensor) -> None:
+        self._shape, self._where_u = used_RT.shape, used_RT.reshape(-1).nonzero()[:, 0]
+
+    def spread(self, values_uW: Tensor) -> Tensor:
+        """(u, W) → (R, T, W), zeros where nothing is used."""
+        blank = values_uW.new_zeros(self._shape.numel(), values_uW.shape[1])
+        return blank.index_copy(0, self._where_u, values_uW).reshape(*self._shape, -1)
+
+    def take(self, values_RTW: Tensor) -> Tensor:
+        """(R, T, W) → (u, W)."""
+        return values_RTW.flatten(0, 1).index_select(0, self._where_u)
 
 
 class _Scale(nn.Module):
@@ -202,16 +227,35 @@ class DecoderLayer(nn.Module):
         own = KeysValues(self._split(keys), self._split(values))
         if past is not None:
             own = KeysValues(*(torch.cat(pair, dim=2) for pair in zip(past, own, strict=True)))
-        seen = _attend(self._split(query), own, causal)
-        states_RTW = states_RTW + self.dropout(self.self_out(_joined(seen)))
-        # The texts about one item ask its memory together: it is there once.
-        query_nQW = self.cross_query(self.cross_norm(states_RTW)).reshape(
-            mask_nS.shape[0], -1, states_RTW.shape[2]
+        seen_RTW = _joined(_attend(self._split(query), own, causal))
+        states_RTW = states_RTW + self.dropout(self.self_out(seen_RTW))
+        seen_RTW = self._look(self.cross_query(self.cross_norm(states_RTW)), memory, mask_nS)
+        states_RTW = states_RTW + self.dropout(self.cross_out(seen_RTW))
+        return self._think(states_RTW), own
+
+    def read(
+        self, states_uW: Tensor, places: "Places", causal_TT: Tensor, memory: KeysValues, mask_nS: Tensor
+    ) -> Tensor:
+        """See `CaptionDecoder.read`: the same as `forward` where nothing comes before."""
+        query, keys, values = (
+            self._split(part) for part in places.spread(self.self_in(self.self_norm(states_uW))).chunk(3, dim=2)
         )
+        seen_uW = places.take(_joined(_attend(query, KeysValues(keys, values), causal_TT)))
+        states_uW = states_uW + self.dropout(self.self_out(seen_uW))
+        query_RTW = places.spread(self.cross_query(self.cross_norm(states_uW)))
+        seen_uW = places.take(self._look(query_RTW, memory, mask_nS))
+        return self._think(states_uW + self.dropout(self.cross_out(seen_uW)))
+
+    def _look(self, query_RTW: Tensor, memory: KeysValues, mask_nS: Tensor) -> Tensor:
+        """The texts about one item ask its memory together: it is there once."""
+        query_nQW = query_RTW.reshape(mask_nS.shape[0], -1, query_RTW.shape[2])
         seen_nQW = _joined(_attend(self._split(query_nQW), memory, mask_nS[:, None, None, :]))
-        states_RTW = states_RTW + self.dropout(self.cross_out(seen_nQW.reshape(states_RTW.shape)))
-        inner = functional.relu(self.inner(self.norm(states_RTW)))
-        return states_RTW + self.dropout(self.outer(inner)), own
+        return seen_nQW.reshape(query_RTW.shape)
+
+    def _think(self, states: Tensor) -> Tensor:
+        inner = functional.relu(self.inner(self.norm(states)))
+        thought: Tensor = states + self.dropout(self.outer(inner))
+        return thought
 
     def _split(self, values_nTW: Tensor) -> Tensor:
         """(n, T, W) → (n, H, T, A)."""

@@ -22,6 +22,8 @@ from models.sample import Sample
 from tests.tiny import picture, tiny_checkpoint, tiny_network, tiny_recipe, tiny_tokenizer
 from training import assemble
 
+COLUMNS = {"image": "image", "text": "name", "caption": "name", "labels": ["shape", "colour"]}
+
 
 @functools.cache
 def checkpoint(**changes: object) -> Checkpoint:
@@ -37,7 +39,9 @@ def checkpoint(**changes: object) -> Checkpoint:
         for layer in network.caption.layers:
             layer.cross_memory.weight.mul_(3)
             layer.cross_out.weight.mul_(6)
-    return assemble.in_memory_checkpoint(network, tiny_tokenizer(), tiny_recipe(network=config), {})
+    return assemble.in_memory_checkpoint(
+        network, tiny_tokenizer(), tiny_recipe(network=config, data={"columns": COLUMNS}), {}
+    )
 
 
 @functools.cache
@@ -144,6 +148,14 @@ def test_texts_of_one_item_ask_one_memory() -> None:
     shared = decoder(ids, decoder.remember({"image": (tokens, valid)}))
     repeated = {"image": (tokens.repeat_interleave(3, 0), valid.repeat_interleave(3, 0))}
     torch.testing.assert_close(shared, decoder(ids, decoder.remember(repeated)))
+
+
+def test_places_that_are_not_used_change_nothing() -> None:
+    decoder = tiny_network(NetworkConfig.tiny_caption()).caption
+    tokens, ids = torch.randn(2, 4, decoder.width_of("image")), torch.randint(0, 20, (6, 5))
+    memory = decoder.remember({"image": (tokens, torch.ones(2, 4, dtype=torch.bool))})
+    used = torch.arange(5) < torch.tensor([[5], [1], [3], [2], [4], [0]])
+    torch.testing.assert_close(decoder.read(ids, memory, used), decoder.read(ids, memory)[used])
 
 
 def test_what_is_not_there_does_not_matter() -> None:
