@@ -1,9 +1,7 @@
 """Torch to ONNX: the graphs of a checkpoint, sharing one weights file."""
 
 import hashlib
-import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,13 +15,13 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 from models.checkpoint import GRAPH_TENSORS, WEIGHTS, Graph
-from models.nets.caption import CaptionDecoder, KeysValues, Memory
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.fusion import Tokens
 from models.nets.network import EncodedBatch, Network, join_tokens
+from training.caption_graphs import caption_graphs
 from training.fixed_side import with_fixed_side
+from training.tracing import TracedGraph, to_onnx
 
-OPSET = 17
 SHARED_BYTES = 1024  # smaller constants stay inside the graph
 _ALIGNMENT_HEADER = 8  # a safetensors file begins with the length of its JSON header, 8 bytes
 
@@ -107,39 +105,6 @@ class _Frames(nn.Module):
         return self.network.frames(encoded), encoded.valid_nT.sum(1)
 
 
-class _Prefill(nn.Module):
-    """Details and their validity, by modality that is read → the memory: its mask, keys and values by layer."""
-
-    def __init__(self, caption: CaptionDecoder) -> None:
-        super().__init__()
-        self.decoder = caption
-
-    def forward(self, *details: Tensor) -> tuple[Tensor, ...]:
-        parts = zip(self.decoder.config.reads, details[::2], details[1::2], strict=True)
-        memory = self.decoder.remember({name: (values, valid) for name, values, valid in parts})
-        return (memory.mask_nS, *(part for layer in memory.layers for part in layer))
-
-
-class _Step(nn.Module):
-    """A step of texts, each with a memory of its own → log-probabilities, and keys and values by layer."""
-
-    def __init__(self, caption: CaptionDecoder) -> None:
-        super().__init__()
-        self.decoder = caption
-
-    def forward(
-        self, ids: Tensor, positions: Tensor, causal: Tensor, mask: Tensor, *layers: Tensor
-    ) -> tuple[Tensor, ...]:
-        pairs = [KeysValues(*pair) for pair in zip(layers[::2], layers[1::2], strict=True)]
-        num_layers = self.decoder.config.layers
-        memory = Memory(tuple(pairs[:num_layers]), mask)
-        states, known = self.decoder.step(ids, positions, causal, memory, pairs[num_layers:])
-        return (
-            self.decoder.scores(states[:, -1:])[:, 0].log_softmax(1),
-            *(part for layer in known for part in layer),
-        )
-
-
 class _Fuse(nn.Module):
     """Vectors, presence and, where the fusion looks at them, the tokens of each modality and their validity."""
 
@@ -165,10 +130,6 @@ class _Lower(nn.Module):
         return self.encoder.lower(pixels)
 
 
-_Graph = tuple[onnx.ModelProto, tuple[str, ...], tuple[str, ...]]
-"""A role's graph, and its inputs and outputs in order."""
-
-
 def export_network(network: Network, side_px: int) -> Exported:
     """Export `encode.<modality>`, `fuse`, and the graphs of heads beside it; one safetensors file for all.
 
@@ -185,12 +146,11 @@ def export_network(network: Network, side_px: int) -> Exported:
     if network.transcript is not None:
         models["ctc"] = _frames_graph(traced, inputs["audio"])
     if network.caption is not None:
-        models["caption.prefill"] = _prefill_graph(network.caption)
-        models["caption.step"] = _step_graph(network.caption)
+        models |= caption_graphs(network.caption)
     return _share_weights(network, models)
 
 
-def _encoder_graph(network: Network, modality: str, row: EncoderInputs) -> _Graph:
+def _encoder_graph(network: Network, modality: str, row: EncoderInputs) -> TracedGraph:
     caption = network.config.caption
     outputs: tuple[str, ...] = ("vector", "tokens", "valid") if network.config.uses_tokens else ("vector",)
     if caption is not None and modality in caption.reads:
@@ -199,61 +159,16 @@ def _encoder_graph(network: Network, modality: str, row: EncoderInputs) -> _Grap
     if row.token_axis is not None:
         axes |= {name: {0: "n", 1: row.token_axis} for name in outputs[1:]}
     module = _Encode(network, modality, row.names)
-    return _to_onnx(module, row.samples, row.names, outputs, axes), row.names, outputs
+    return to_onnx(module, row.samples, row.names, outputs, axes), row.names, outputs
 
 
-def _frames_graph(network: Network, row: EncoderInputs) -> _Graph:
+def _frames_graph(network: Network, row: EncoderInputs) -> TracedGraph:
     outputs = ("log_probs", "frame_lengths")
     axes = {**row.axes, "log_probs": {0: "n", 1: "frames"}, "frame_lengths": {0: "n"}}
-    return _to_onnx(_Frames(network), row.samples, row.names, outputs, axes), row.names, outputs
+    return to_onnx(_Frames(network), row.samples, row.names, outputs, axes), row.names, outputs
 
 
-def _prefill_graph(caption: CaptionDecoder) -> _Graph:
-    inputs: list[Tensor] = []
-    names: list[str] = []
-    axes: dict[str, dict[int, str]] = {"mask": {0: "n", 1: "size"}}
-    for place, name in enumerate(caption.config.reads):
-        inputs += [torch.zeros(2, 3 + place, caption.width_of(name)), torch.ones(2, 3 + place, dtype=torch.bool)]
-        own = [f"details.{name}", f"valid.{name}"]
-        axes |= {part: {0: "n", 1: f"length.{name}"} for part in own}
-        names += own
-    cross = _layer_names("cross.", caption)
-    axes |= {name: {0: "n", 2: "size"} for name in cross}
-    outputs = ("mask", *cross)
-    return _to_onnx(_Prefill(caption), tuple(inputs), names, outputs, axes), tuple(names), outputs
-
-
-def _step_graph(caption: CaptionDecoder) -> _Graph:
-    heads, width = caption.config.heads, caption.config.hidden // caption.config.heads
-    num_pairs = 2 * caption.config.layers
-    inputs = (
-        torch.zeros(2, 2, dtype=torch.int64),
-        torch.tensor([[3, 4], [2, 3]]),
-        torch.zeros(2, 1, 2, 5),
-        torch.zeros(2, 4),
-        *(torch.zeros(2, heads, 4, width) for _ in range(num_pairs)),
-        *(torch.zeros(2, heads, 3, width) for _ in range(num_pairs)),
-    )
-    cross, past, known = (_layer_names(kind, caption) for kind in ("cross.", "past.", ""))
-    names, outputs = ("ids", "positions", "causal", "mask", *cross, *past), ("log_probs", *known)
-    axes = {
-        "ids": {0: "n", 1: "added"},
-        "positions": {0: "n", 1: "added"},
-        "causal": {0: "n", 2: "added", 3: "whole"},
-        "mask": {0: "n", 1: "size"},
-        "log_probs": {0: "n"},
-        **{name: {0: "n", 2: "size"} for name in cross},
-        **{name: {0: "n", 2: "before"} for name in past},
-        **{name: {0: "n", 2: "whole"} for name in known},
-    }
-    return _to_onnx(_Step(caption), inputs, names, outputs, axes), names, outputs
-
-
-def _layer_names(kind: str, caption: CaptionDecoder) -> tuple[str, ...]:
-    return tuple(f"{kind}{part}.{layer}" for layer in range(caption.config.layers) for part in ("keys", "values"))
-
-
-def _fuse_graph(network: Network) -> _Graph:
+def _fuse_graph(network: Network) -> TracedGraph:
     width, num_modalities = network.config.width, len(network.modalities)
     inputs = [torch.zeros(2, num_modalities, width), torch.ones(2, num_modalities, dtype=torch.bool)]
     names = ["vectors", "present"]
@@ -272,7 +187,7 @@ def _fuse_graph(network: Network) -> _Graph:
         *(f"log_variance.{head}" for head in uncertain),
     )
     axes |= {name: {0: "n"} for name in outputs}
-    return _to_onnx(_Fuse(network), tuple(inputs), names, outputs, axes), tuple(names), outputs
+    return to_onnx(_Fuse(network), tuple(inputs), names, outputs, axes), tuple(names), outputs
 
 
 class LowerSession:
@@ -283,7 +198,7 @@ class LowerSession:
         axes = {name: {0: "n"} for name in ("pixels", *outputs)}
         # Traced at its own side: the histogram's pooling and "same" padding are constants of the graph.
         pixels = torch.zeros(2, side_px, side_px, 3, dtype=torch.uint8)
-        model = _to_onnx(_Lower(encoder), (pixels,), ("pixels",), outputs, axes)
+        model = to_onnx(_Lower(encoder), (pixels,), ("pixels",), outputs, axes)
         self._session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -292,39 +207,7 @@ class LowerSession:
         return lower_map, pooled
 
 
-def _to_onnx(
-    module: nn.Module,
-    inputs: tuple[Tensor, ...],
-    names: Sequence[str],
-    outputs: Sequence[str],
-    axes: Mapping[str, Mapping[int, str]],
-) -> onnx.ModelProto:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The tracing exporter warns of its own retirement and of the packed sequence's batch size; it is the one
-        # that keeps a GRU's sequence lengths, and tests/training/test_export.py compares batches of other sizes.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            inputs,
-            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object
-            input_names=list(names),
-            output_names=list(outputs),
-            dynamic_axes={name: dict(part) for name, part in axes.items()},
-            opset_version=OPSET,
-            # Keeps BatchNorm apart, so that the graph shares the network's own weights; ONNX Runtime folds it.
-            training=torch.onnx.TrainingMode.PRESERVE,
-            # Or a linear layer's weights, transposed, and a GRU's, in another order, would be stored once more.
-            # ONNX Runtime does that when it loads the graph, and gives the same numbers to the bit.
-            do_constant_folding=False,
-            dynamo=False,
-        )
-    model = onnx.load_from_string(buffer.getvalue())
-    onnx.checker.check_model(model)
-    return model
-
-
-def _share_weights(network: Network, models: Mapping[str, _Graph]) -> Exported:
+def _share_weights(network: Network, models: Mapping[str, TracedGraph]) -> Exported:
     """Move the graphs' large constants into the weights file; those equal to a weight of the network use it."""
     tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in network.state_dict().items()}
     by_content = {_content_key(value): name for name, value in tensors.items()}

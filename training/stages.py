@@ -15,7 +15,8 @@ from models.config import MODALITIES
 from models.errors import ConfigError
 from models.nets.encoders import Encoded
 from models.nets.network import EncodedBatch, Network
-from training.captions import DetailRows, Details, caption_figures, ensure_scale, live_details
+from training.caption_stage import caption_job
+from training.captions import caption_figures, ensure_scale
 from training.data.augment import mix_maps
 from training.data.batches import BatchSource, EncoderInputs
 from training.data.encoded_rows import EncodedRows
@@ -52,7 +53,7 @@ def run_stages(
     """Run the recipe's stages that are not finished yet and are among `only`, in order, in place."""
     makers: dict[str, Callable[[str, Stage, Plan], Job[Any]]] = {
         **dict.fromkeys(MODALITIES, _alone),
-        "caption": _caption,
+        "caption": caption_job,
         "fusion": _fusion,
         "joint": joint_job,
     }
@@ -152,55 +153,6 @@ def _alone(name: str, stage: Stage, plan: Plan) -> Job[_Loaded]:
     fresh = [*bench.network.norms[name].parameters(), *bench.alone[name].parameters(), *heard]
     groups = [*_groups(bench.network, stage, [name], fresh), *bench.learned_groups(name, stage)]
     return Job(name, stage, groups, load, loss, validate, learned_by(name))
-
-
-class _Shown(NamedTuple):
-    """Rows of one process, what they let a caption look at, and their captions."""
-
-    rows: Rows
-    details: Details
-    drawn: Drawn
-
-
-def _caption(name: str, stage: Stage, plan: Plan) -> Job[_Shown]:
-    """The decoder alone, on what the frozen encoders gave once for every row, and for its mirror image."""
-    source, network = plan.source, plan.bench.network
-    ensure_scale(network.eval(), source)
-    used = source.pairs.rows("train", "val")
-    kept = detail_rows(plan, used)
-    val = source.pairs.rows("val")
-
-    def load(rows: Rows, generator: torch.Generator) -> _Shown:
-        own, drawn_from = distributed.share(rows), distributed.own_generator(generator)
-        return _Shown(own, kept.take(own, source, drawn_from), plan.draw_captions(own, drawn_from))
-
-    def loss(shown: _Shown) -> Tensor:
-        return plan.written_loss(shown.details, shown.rows, shown.drawn, stage.precision)
-
-    @torch.no_grad()
-    def validate(module: nn.Module) -> dict[str, float]:
-        assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        return caption_figures(module.network, source, val, kept)
-
-    assert network.caption is not None  # noqa: S101 - the recipe has been checked
-    return Job(name, stage, [(list(network.caption.parameters()), stage.learning_rate)], load, loss, validate)
-
-
-@torch.no_grad()
-def detail_rows(plan: Plan, rows: Rows) -> DetailRows:
-    """Many rows by the encoders as they stand: what a caption looks at, of each variant of their images."""
-    network, source = plan.bench.network.eval(), plan.source
-    num_variants = 1 if source.cache is None else source.cache.num_variants
-    plan.progress.start("details", len(rows) * num_variants)
-    variants = []
-    for variant in range(num_variants):
-        encoded = EncodedRows(with_tokens=True, folder=plan.scratch)
-        for part in chunks(rows):
-            found = live_details(network, source, part, variant=variant)
-            encoded.append(found, source.present_NM[part], source.modalities)
-            plan.progress.advance(len(part))
-        variants.append(encoded)
-    return DetailRows(variants, rows)
 
 
 def _fusion(name: str, stage: Stage, plan: Plan) -> Job[Frozen]:

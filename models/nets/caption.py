@@ -165,7 +165,8 @@ class CaptionDecoder(nn.Module):
         states_uW = (self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions_T))[used_RT]
         states_uW, places = self.dropout(states_uW), Places(used_RT)
         for layer, known in zip(self.layers, memory.layers, strict=True):
-            states_uW = layer.read(states_uW, places, causal_TT, known, memory.mask_nS)  # type: ignore[operator]
+            assert isinstance(layer, DecoderLayer)  # noqa: S101 - for the type checker
+            states_uW = layer.read(states_uW, places, causal_TT, known, memory.mask_nS)
         return states_uW
 
 
@@ -178,7 +179,8 @@ class Places:
     def spread(self, values_uW: Tensor) -> Tensor:
         """(u, W) → (R, T, W), zeros where nothing is used."""
         blank = values_uW.new_zeros(self._shape.numel(), values_uW.shape[1])
-        return blank.index_copy(0, self._where_u, values_uW).reshape(*self._shape, -1)
+        spread_RTW: Tensor = blank.index_copy(0, self._where_u, values_uW).reshape(*self._shape, -1)
+        return spread_RTW
 
     def take(self, values_RTW: Tensor) -> Tensor:
         """(R, T, W) → (u, W)."""

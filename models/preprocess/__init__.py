@@ -1,6 +1,6 @@
 """Sample to Example to Batch: one preprocessor for each modality, and the table of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +56,10 @@ class Preprocessors:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that are prepared, in the order of the batch's M axis."""
         return tuple(self._table)
+
+    def prepare_texts(self, texts: Iterable[str]) -> list[Arrays]:
+        """What `prepare` makes of each text, all at once; nothing where the network knows no texts."""
+        return self._text.prepare_all(texts) if isinstance(self._text, TextPreprocessor) else []
 
     def prepare(self, sample: Sample) -> Example:
         """Turn a decoded sample into the arrays that the encoders take.

@@ -1,6 +1,6 @@
 """A text to subword ids. Unicode, width, case and punctuation are normalised by the tokenizer's own pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,14 @@ class TextPreprocessor:
         """
         if sample.text is None:
             return None
-        ids = self._encode(sample.text).ids or [self._unknown_id]
-        return {"ids": np.array(ids, dtype=np.int64)}
+        return self._arrays(self._encode(sample.text))
+
+    def prepare_all(self, texts: Iterable[str]) -> list[Arrays]:
+        """`prepare` of many texts at once: the same, many times as fast."""
+        return [self._arrays(found) for found in self._tokenizer.encode_batch([self._cut(text) for text in texts])]
+
+    def _arrays(self, encoding: Encoding) -> Arrays:
+        return {"ids": np.array(encoding.ids or [self._unknown_id], dtype=np.int64)}
 
     def words(self, text: str) -> list[Word]:
         """The words as the tokenizer parts them, a punctuation mark being one, as far as the network sees them."""
@@ -55,10 +61,13 @@ class TextPreprocessor:
         return words
 
     def _encode(self, text: str) -> Encoding:
+        return self._tokenizer.encode(self._cut(text))
+
+    def _cut(self, text: str) -> str:
         # A lone surrogate cannot be encoded as UTF-8 and would be a TypeError in the tokenizer.
         text = text.encode("utf-8", "replace").decode("utf-8")
         # No subword is longer than 100 characters here, so what follows can never reach the network.
-        return self._tokenizer.encode(text[: 100 * self.config.max_tokens])
+        return text[: 100 * self.config.max_tokens]
 
     def collate(self, items: Sequence[Arrays]) -> Arrays:
         """`ids`: (n, T) int64, padded with 0 on the right; `lengths`: (n,) int64, without the padding."""

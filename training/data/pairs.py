@@ -207,7 +207,5 @@ def label_numbers(pairs: Pairs, vocabularies: Mapping[str, Sequence[str]]) -> ND
 
 def prepare_texts(pairs: Pairs, preprocessors: Preprocessors) -> list[list[NDArray[np.int64]]]:
     """Token ids of every caption of every row, by the trunk's own `prepare`."""
-    return [
-        [preprocessors.prepare(Sample(text=text)).arrays["text"]["ids"].astype(np.int64) for text in record.texts]
-        for record in pairs.records
-    ]
+    found = iter(preprocessors.prepare_texts(text for record in pairs.records for text in record.texts))
+    return [[next(found)["ids"].astype(np.int64) for _ in record.texts] for record in pairs.records]

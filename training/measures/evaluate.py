@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.batch import Example
 from models.calibration import subset_name
+from models.caption import Writing
 from models.checkpoint import CheckpointConfig
 from models.config import Preprocessing
 from models.decode import decode_image
@@ -39,6 +40,7 @@ from training.measures.metrics import (
 from training.measures.outputs import Captions, SubsetOutput
 from training.measures.same_label import same_label
 from training.measures.words import transcript_figures
+from training.measures.writing import writing_figures
 from training.optimisation.loop import Progress
 
 BATCH = 8
@@ -78,7 +80,24 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
     if "audio" in outputs and predictor.transcriber is not None:
         heard = _transcripts(predictor, [records[row] for row in outputs["audio"].rows], progress)
         outputs["audio"] = replace(outputs["audio"], transcripts=heard)
+    if predictor.captioner is not None and (looked_at := subset_name(predictor.captioner.reads)) in outputs:
+        seen = [records[row] for row in outputs[looked_at].rows]
+        outputs[looked_at] = replace(outputs[looked_at], written=_written(predictor, seen, progress))
     return outputs
+
+
+def _written(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
+    """What is written about each record, by as many beams as the head is measured with."""
+    captioner = predictor.captioner
+    assert captioner is not None  # noqa: S101 - the caller has looked
+    writing = Writing(num_beams=captioner.head.num_beams)
+    progress.start("written", len(records))
+    written: list[str] = []
+    for start in range(0, len(records), BATCH):
+        part = [prepare(predictor, record) for record in records[start : start + BATCH]]
+        written += [caption.text for caption in captioner.caption(part, [writing] * len(part))]
+        progress.advance(len(part))
+    return written
 
 
 def _transcripts(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
@@ -168,6 +187,10 @@ def measure(
         if output.transcripts is not None:
             found = _spoken_figures(output.transcripts, [records[row].transcript for row in output.rows])
             figures[subset] |= {"transcript": found} if found else {}
+        if output.written is not None and config.network.caption is not None:
+            captions = [records[row].captions for row in output.rows]
+            found = writing_figures(captions, output.written, num_beams=config.network.caption.num_beams)
+            figures[subset] |= {"caption": found} if found else {}
     if {"image", "text"} <= outputs.keys() and "image+text" in figures:
         figures["image+text"]["retrieval"] = matching(outputs, records, with_index=with_index)
     return figures

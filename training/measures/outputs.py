@@ -28,6 +28,7 @@ class SubsetOutput:
     captions: of text alone, where some record has several: all else is of the first.
     values, log_variances: head → (n,), in deviations from the training rows' mean.
     transcripts: of recordings alone, what is heard in each, where the network can tell.
+    written: of what a caption looks at, what is written about each, where the network writes.
     """
 
     rows: NDArray[np.intp]
@@ -37,6 +38,7 @@ class SubsetOutput:
     values: Mapping[str, Floats] = field(default_factory=dict)
     log_variances: Mapping[str, Floats] = field(default_factory=dict)
     transcripts: Sequence[str] | None = None
+    written: Sequence[str] | None = None
 
     def at(self, rows: NDArray[np.intp]) -> "SubsetOutput":
         """The same for some of its rows, in order, without captions."""

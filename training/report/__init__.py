@@ -9,7 +9,7 @@ from models.manifest import Record
 from training.measures.outputs import SubsetOutput
 from training.report.card import evaluation_report, model_card
 from training.report.comparison import comparison_plot, comparison_table
-from training.report.pictures import error_sheet, retrieval_sheet
+from training.report.pictures import caption_sheet, error_sheet, retrieval_sheet
 from training.report.plots import confusion_plots, learning_plot, reliability_plot
 from training.report.spectrograms import spectrogram_sheet
 
@@ -48,5 +48,6 @@ def illustrations(
     if pictures:
         files["pictures/retrieval.jpg"] = retrieval_sheet(outputs, records)
         files["pictures/errors.jpg"] = error_sheet(outputs, records, config)
+        files["pictures/captions.jpg"] = caption_sheet(outputs, records)
         files["pictures/recordings.png"] = spectrogram_sheet(outputs, records, config)
     return {name: data for name, data in files.items() if data}

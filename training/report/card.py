@@ -23,6 +23,7 @@ from training.report.tables import (
     same_label_table,
     stages_table,
     transcript_table,
+    writing_table,
 )
 
 LIMITS = (
@@ -85,6 +86,9 @@ def _summary(config: CheckpointConfig) -> str:
     scores = (f"scores of {heads} and " if heads else "") + (f"the numbers {numbers} and " if numbers else "")
     if (transcript := config.network.transcript) is not None:
         scores += f"what is said (by {len(transcript.tokens) - 1:,} {transcript.units}) and "
+    if (caption := config.network.caption) is not None:
+        reads = " and ".join(caption.reads)
+        scores += f"a text about the item (by {len(caption.tokens):,} subwords, looking at {reads}) and "
     return (
         f"A multimodal model trained by Intermodal. Any subset of {', '.join(config.network.modalities)} goes in; "
         f"{scores}an embedding of {config.network.embedding.dimensions} numbers for retrieval come out."
@@ -114,6 +118,7 @@ def _figures(
         section("### Accuracy by what is given", accuracies and "± is the standard error.", accuracies),
         _others_section(subsets),
         _spoken_section(subsets, files),
+        _written_section(subsets, files),
         _gain_section(gain, fused),
         section(
             "### Retrieval",
@@ -170,6 +175,23 @@ def _spoken_section(subsets: Mapping[str, Any], files: Collection[str]) -> str:
         image(
             "Recordings as the network sees them, drawn by a seed: three that it reads wrongly where so many are",
             "pictures/recordings.png",
+            files,
+        ),
+    )
+
+
+def _written_section(subsets: Mapping[str, Any], files: Collection[str]) -> str:
+    figures = writing_table(subsets)
+    beams = next((heads["caption"]["num_beams"] for heads in subsets.values() if "caption" in heads), 0)
+    return section(
+        "### What it writes",
+        figures
+        and f"Beam search, {beams} beams; scored by pycocoevalcap. Words are compared in lower case without "
+        "punctuation. Distinct: different words, and pairs of words, among all that were written.",
+        figures,
+        image(
+            "The best and the worst by CIDEr: what was written, and below it what a person wrote",
+            "pictures/captions.jpg",
             files,
         ),
     )

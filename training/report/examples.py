@@ -13,6 +13,7 @@ from models.manifest import Record
 from training.measures.evaluate import head_labels
 from training.measures.matching import equal_texts
 from training.measures.outputs import SubsetOutput
+from training.measures.writing import cider_of_each
 
 NUM_QUERIES = 6
 TOP_K = 5
@@ -67,6 +68,39 @@ def retrieval_queries(
         ]
         for asked, found in WAYS
     }
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenText:
+    """What was written about a row, what a person wrote, and CIDEr of the one beside all of the others."""
+
+    row: int
+    text: str
+    theirs: str
+    cider: float
+
+
+def written_texts(
+    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], *, num: int
+) -> tuple[list[WrittenText], list[WrittenText]]:
+    """The best texts, the best first, and the worst, the worst first; no text twice. Empty for none."""
+    output = next((part for part in outputs.values() if part.written is not None), None)
+    if output is None or output.written is None:
+        return [], []
+    known = [
+        (int(row), text) for row, text in zip(output.rows, output.written, strict=True) if records[row].captions
+    ]
+    if not known:
+        return [], []
+    ciders = cider_of_each([records[row].captions for row, _ in known], [text for _, text in known])
+    found = [
+        WrittenText(row, text, records[row].captions[0], cider)
+        for (row, text), cider in zip(known, ciders, strict=True)
+    ]
+    order = sorted(found, key=lambda one: (-one.cider, one.row))
+    once = list({one.text: one for one in reversed(order)}.values())[::-1]
+    worst = list({one.text: one for one in order}.values())[::-1]
+    return once[:num], worst[:num]
 
 
 def mistakes(

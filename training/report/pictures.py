@@ -13,7 +13,7 @@ from models.checkpoint import CheckpointConfig
 from models.decode import decode_image
 from models.manifest import Record
 from training.measures.outputs import SubsetOutput
-from training.report.examples import TOP_K, Query, mistakes, retrieval_queries
+from training.report.examples import TOP_K, Query, mistakes, retrieval_queries, written_texts
 from training.report.fonts import font_for
 
 CELL_PX = 152
@@ -29,6 +29,7 @@ MAX_FILE_BYTES = 300_000
 QUALITIES = (88, 80, 70, 55, 40)
 MAX_HEADS = 8
 ERRORS_PER_HEAD = 6
+WRITTEN_PER_BAND = 6
 INK, FAINT, GREEN, RED = "#222222", "#777777", "#1a9641", "#c0392b"
 
 
@@ -77,6 +78,28 @@ def error_sheet(outputs: Mapping[str, SubsetOutput], records: Sequence[Record], 
                 for mistake in worst
             ]
         )
+    return _sheet(bands) if bands else b""
+
+
+def caption_sheet(outputs: Mapping[str, SubsetOutput], records: Sequence[Record]) -> bytes:
+    """JPEG: the items that the best and the worst texts are about; b"" where there are none."""
+    bands: list[Band] = []
+    for name, texts in zip(
+        ("best", "worst"), written_texts(outputs, records, num=2 * WRITTEN_PER_BAND), strict=True
+    ):
+        shown = [one for one in texts if records[one.row].image is not None]
+        for start in range(0, len(shown), WRITTEN_PER_BAND):
+            if not start:
+                bands.append(f"the {name} by CIDEr")
+            bands.append(
+                [
+                    Cell(
+                        image=records[one.row].image,
+                        lines=((f"{one.cider:.2f} {one.text}", INK), (one.theirs, FAINT)),
+                    )
+                    for one in shown[start : start + WRITTEN_PER_BAND]
+                ]
+            )
     return _sheet(bands) if bands else b""
 
 

@@ -118,6 +118,18 @@ def confusions_table(subsets: Figures) -> str:
     return table(("said", "heard", "times"), rows)
 
 
+def writing_table(subsets: Figures) -> str:
+    """BLEU, ROUGE-L, CIDEr and how varied what is written is, by what is looked at."""
+    names = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "distinct_1", "distinct_2")
+    rows = [
+        [subset, *(f"{found[name]:.3f}" for name in names), f"{found['words']:.1f}", f"{found['rows']:,}"]
+        for subset, heads in subsets.items()
+        if (found := heads.get("caption"))
+    ]
+    head = ("given", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "distinct 1", "distinct 2")
+    return table((*head, "words", "items"), rows)
+
+
 def same_label_table(subsets: Figures) -> str:
     """Mean average precision of rows of an equal label by head and subset, and in brackets nDCG@10."""
 
