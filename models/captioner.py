@@ -36,7 +36,7 @@ class Captioner:
             raise ValueError("this network writes no captions")
         self.head = config.network.caption
         self._preprocessors, self._engine = preprocessors, engine
-        self._subwords = Subwords(preprocessors.tokenizer, self.head.tokens)
+        self._subwords = Subwords(preprocessors.tokenizer, self.head.tokens, self.head.capitals)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 Knows a tokenizer and the subwords that a head can write; knows no network."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from tokenizers import Tokenizer
 
@@ -24,17 +25,21 @@ _HOLDS = frozenset("([{'-/#$\u2019")
 """No space comes after them."""
 
 
+Capitals = Literal["none", "sentence", "words"]
+
+
 class Subwords:
     """Spells texts for one head, and reads them."""
 
-    def __init__(self, tokenizer: Tokenizer, tokens: Sequence[int]) -> None:
-        """Take the checkpoint's tokenizer, and the head's tokens by their numbers in it."""
+    def __init__(self, tokenizer: Tokenizer, tokens: Sequence[int], capitals: Capitals = "none") -> None:
+        """Take the checkpoint's tokenizer, the head's tokens by their numbers in it, and where capitals are written."""
         # A copy: the tokenizer itself cuts texts to what an encoder takes.
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._number = {token: FIRST + place for place, token in enumerate(tokens)}
         self._letters = ["", "", "", *(self._tokenizer.id_to_token(token) or "" for token in tokens)]
+        self._capitals = capitals
         # Where words are not marked at their beginning, what continues one is.
         self._marks_continuing = not any(letters.startswith(WORD_START) for letters in self._letters)
 
@@ -55,7 +60,13 @@ class Subwords:
             starts, letters = not letters.startswith(CONTINUES), letters.removeprefix(CONTINUES)
         else:
             starts, letters = letters.startswith(WORD_START), letters.removeprefix(WORD_START)
-        return f" {letters}" if starts and letters and _is_apart(before, letters[0]) else letters
+        if not letters:
+            return ""
+        space = " " if starts and _is_apart(before, letters[0]) else ""
+        begins = not before.strip() or (self._capitals == "words" and (space or before[-1].isspace()))
+        if begins and self._capitals != "none":
+            letters = letters[0].upper() + letters[1:]
+        return space + letters
 
 
 def spelt(subwords: Subwords, numbers: Iterable[int]) -> str:

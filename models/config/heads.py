@@ -90,6 +90,11 @@ class CaptionHead(Config):
         description="Share of rows that training hides all inputs of, so that a prompt alone is continued too; "
         "0 = an item needs one of `reads`.",
     )
+    capitals: Literal["none", "sentence", "words"] = Field(
+        "none",
+        description="The subwords know small letters alone: write all of a text so, or a capital at its beginning, "
+        "or at that of each word.",
+    )
     num_beams: int = Field(4, ge=1, le=16, description="Where captions are measured.")
     length_penalty: float = Field(0.8, ge=0, le=4, description="Of beams, where a request says nothing.")
     no_repeat_ngram: int = Field(3, ge=0, le=16, description="The same; 0 allows repetitions.")

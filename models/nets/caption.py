@@ -162,8 +162,9 @@ class CaptionDecoder(nn.Module):
         causal_TT = torch.full((len(positions_T), len(positions_T)), HIDDEN, device=ids_RT.device).triu(1)
         if used_RT is None:
             return self.step(ids_RT, positions_T, causal_TT, memory)[0]
-        states_uW = (self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions_T))[used_RT]
-        states_uW, places = self.dropout(states_uW), Places(used_RT)
+        states_RTW = self.embedding(ids_RT) * self.config.hidden**0.5 + self.positions(positions_T)
+        places = Places(used_RT)
+        states_uW: Tensor = self.dropout(states_RTW[used_RT])
         for layer, known in zip(self.layers, memory.layers, strict=True):
             assert isinstance(layer, DecoderLayer)  # noqa: S101 - for the type checker
             states_uW = layer.read(states_uW, places, causal_TT, known, memory.mask_nS)
