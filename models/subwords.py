@@ -32,7 +32,7 @@ class Subwords:
     """Spells texts for one head, and reads them."""
 
     def __init__(self, tokenizer: Tokenizer, tokens: Sequence[int], capitals: Capitals = "none") -> None:
-        """Take the checkpoint's tokenizer, the head's tokens by their numbers in it, and where capitals are written."""
+        """Take the checkpoint's tokenizer, the head's tokens by their numbers in it, and where capitals go."""
         # A copy: the tokenizer itself cuts texts to what an encoder takes.
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_truncation()

@@ -242,19 +242,9 @@ class Recipe(Config):
             raise ValueError("stages.caption: there is no network.caption that it could train")
         if self.network.caption is not None and not (self.stages.caption or self.stages.joint):
             raise ValueError("network.caption: nothing trains it. Add stages.caption or stages.joint")
-        if self.stages.fusion is None and self.stages.joint is None:
-            self._captions_alone()
         if self.language_model and not transcript:
             raise ValueError("language_model: there is no network.transcript whose tokens it could know")
         return self
-
-    def _captions_alone(self) -> None:
-        """Heads that nothing trains come from the version to start from, or there are none."""
-        if self.data.columns.heads and not self.start_from:
-            raise ValueError(
-                "stages: without fusion and joint nothing trains the heads of data.columns. Add one of them, or "
-                "begin from a version that has the heads (start_from)"
-            )
 
 
 def read_recipe(path: Path) -> Recipe:

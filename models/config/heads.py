@@ -92,8 +92,8 @@ class CaptionHead(Config):
     )
     capitals: Literal["none", "sentence", "words"] = Field(
         "none",
-        description="The subwords know small letters alone: write all of a text so, or a capital at its beginning, "
-        "or at that of each word.",
+        description="The subwords know small letters alone: write all of a text so, or with a capital at its "
+        "beginning, or at that of each word.",
     )
     num_beams: int = Field(4, ge=1, le=16, description="Where captions are measured.")
     length_penalty: float = Field(0.8, ge=0, le=4, description="Of beams, where a request says nothing.")
