@@ -56,8 +56,12 @@ def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
 
 
 def _fitting(start: Checkpoint, state: Mapping[str, Tensor], left_out: tuple[str, ...]) -> dict[str, Tensor]:
-    return {
-        name: torch.from_numpy(np.array(value))
-        for name, value in start.weights.items()
-        if not name.startswith((GRAPH_TENSORS, *left_out)) and name in state and state[name].shape == value.shape
-    }
+    fitting: dict[str, Tensor] = {}
+    for name, value in start.weights.items():
+        if name.startswith((GRAPH_TENSORS, *left_out)) or name not in state:
+            continue
+        # A number without an axis, as BatchNorm counts its batches, is kept in a file with one.
+        its = torch.from_numpy(np.array(value)).reshape(() if state[name].ndim == 0 else value.shape)
+        if its.shape == state[name].shape:
+            fitting[name] = its
+    return fitting

@@ -29,7 +29,7 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_shipped_recipes_are_valid(path: Path) -> None:
     stages = read_recipe(path).stages
-    assert stages.joint is not None or stages.fusion is not None
+    assert any((stages.joint, stages.fusion, stages.caption))
 
 
 def test_the_smallest_recipe_is_filled_with_defaults(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_misspelt_key_names_the_nearest_one(tmp_path: Path) -> None:
             ("[preprocessing.text]", "[preprocessing.image]"),
             "image: data.columns, preprocessing and network must all",
         ),
-        (("[stages.joint]", "[stages.image]"), "stages.fusion and stages.joint is needed"),
+        (("[stages.joint]", "[stages.image]"), "stages.joint and stages.caption is needed"),
         (
             ("[stages.joint]", "[stages.image]\nepochs = 1\n[stages.joint]"),
             "stages.image has no data.columns.image",
