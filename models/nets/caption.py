@@ -90,8 +90,9 @@ class CaptionDecoder(nn.Module):
         """Measure the scale of one modality's tokens on some of them."""
         scale = self._scale(modality)
         scale.mean.copy_(tokens_mW.mean(0))
-        # What hardly varies is not blown up.
-        scale.std.copy_(tokens_mW.std(0, correction=0) + 1e-2)
+        std_W = tokens_mW.std(0, correction=0)
+        # What hardly varies beside the rest is not blown up.
+        scale.std.copy_(std_W + 0.01 * std_W.mean() + 1e-6)
 
     def is_standardised(self, modality: str) -> bool:
         """Whether the scale of one modality's tokens has been measured."""
