@@ -34,8 +34,13 @@ STAGE = {"epochs": 2, "batch_size": 8}
 
 
 def recipe_of(stages: dict[str, Any], **changes: Any) -> Recipe:
-    network = NetworkConfig.tiny_caption(tokens=(), blind=0.1, layers=1, dropout=0.0).model_dump() | {"classes": {}}
-    values = {"data": {"columns": COLUMNS}, "stages": stages, "network": network, "gallery": {"max_items": 0}}
+    network = NetworkConfig.tiny_caption(tokens=(), blind=0.1, layers=1, dropout=0.0).model_dump()
+    values = {
+        "data": {"columns": COLUMNS},
+        "stages": stages,
+        "network": network | {"classes": {}},
+        "gallery": {"max_items": 0},
+    }
     return tiny_recipe(**{**values, **changes})
 
 
