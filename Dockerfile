@@ -5,13 +5,13 @@ ARG PYTHON=3.11.14-slim-bookworm
 FROM python:${PYTHON} AS packages
 WORKDIR /build
 RUN python -m venv /opt/venv
-COPY pyproject.toml constraints.txt ./
-COPY deploy/requirements.py deploy/
-# pip compiles what it installs to .pyc; the service's user could not write them later.
-RUN python deploy/requirements.py serve postgres > requirements.txt \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt
+COPY deploy/serve.lock deploy/
+# Only files whose hash stands in the lock (make lock). pip compiles to .pyc; the service's user could not later.
+RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r deploy/serve.lock
 
 FROM packages AS packages-gpu
+COPY pyproject.toml constraints.txt ./
+COPY deploy/requirements.py deploy/
 RUN python deploy/requirements.py serve postgres gpu > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt
 

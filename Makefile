@@ -5,6 +5,7 @@ VENV ?= .venv
 OUT ?= runs/checkpoints
 # PORT is left to the settings (INTERMODAL_PORT, 8000) unless it is given: make serve PORT=9000
 PORT ?=
+UV ?= $(VENV)/bin/uv
 PIP_AUDIT ?= $(VENV)/bin/pip-audit
 
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --pre
 INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test train-quick bench docs audit clean
+.PHONY: help serve test train-quick bench docs lock audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,8 +38,12 @@ bench: $(VENV)/.installed-all ## Run the comparisons of benchmarks/
 docs: $(VENV)/.installed-serve ## Write README's API and settings tables anew
 	$(BIN)/python -m docs.generate
 
-audit: ## Look for known vulnerabilities of pinned packages (needs pip-audit, and the internet)
-	$(PIP_AUDIT) --requirement constraints.txt --no-deps --disable-pip
+lock: ## Write deploy/serve.lock anew: what the image for a CPU installs, with hashes (needs uv)
+	$(BIN)/python deploy/requirements.py serve postgres | $(UV) pip compile - --constraint constraints.txt --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file deploy/serve.lock
+
+audit: ## Look for known vulnerabilities of what the image installs (needs pip-audit, and the internet)
+	$(PIP_AUDIT) --requirement deploy/serve.lock --disable-pip --require-hashes
 
 clean: ## Remove the venv and the caches
 	rm -rf $(VENV) .venv-ray build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

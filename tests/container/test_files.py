@@ -36,15 +36,34 @@ def test_both_targets_are_the_service_with_packages_and_cpu_is_the_default() -> 
     assert "torch" not in requirements("serve")
     assert "torch" in requirements("serve", "gpu")
     [install], [install_gpu] = STAGES["packages"].all("RUN")[1:], STAGES["packages-gpu"].all("RUN")
-    assert "requirements.py serve postgres >" in install
+    assert "--require-hashes -r deploy/serve.lock" in install
     assert "requirements.py serve postgres gpu >" in install_gpu
+
+
+def test_the_lock_has_all_that_serving_needs_at_the_tested_versions_with_hashes() -> None:
+    lock = (ROOT / "deploy/serve.lock").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+    tested = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    tested = {plain(name): version for name, version in tested.items()}
+    assert requirements("serve", "postgres") <= set(locked), "run make lock"
+    assert {name: version for name, version in locked.items() if tested.get(name, version) != version} == {}
+    # Every package stands above its hashes, and no line says where from.
+    parts = re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(locked)
+    assert all("--hash=sha256:" in part for part in parts)
+    assert "://" not in lock
+
+
+def plain(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def requirements(*extras: str) -> set[str]:
     listed = subprocess.run(
         [sys.executable, "deploy/requirements.py", *extras], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return {re.split(r"[^\w-]", line)[0] for line in listed.stdout.splitlines()}
+    return {plain(re.split(r"[^\w.-]", line)[0]) for line in listed.stdout.splitlines()}
 
 
 def test_the_service_is_not_root_and_cannot_change_its_code() -> None:
