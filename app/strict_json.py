@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from models.errors import TooLargeError
 
 
@@ -23,6 +25,18 @@ def parse(text: str, max_values: int, field: str = "body") -> Any:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def write(value: object) -> bytes:
+    """The JSON of plain objects, in UTF-8.
+
+    A caller's text may hold half of a surrogate pair, which has no UTF-8: all is ASCII then. What is no number is
+    null, for NaN is no JSON.
+    """
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except PydanticSerializationError:
+        return json.dumps(value).encode("ascii")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

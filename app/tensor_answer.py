@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_json
+
+from app import strict_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def write_answer(head: Mapping[str, Any], outputs: Sequence[TensorOut]) -> tuple
             values = output.values
             members["data"] = values.ravel().tolist() if isinstance(values, np.ndarray) else list(values)
         described.append(members)
-    json = to_json({**head, "outputs": described})
+    json = strict_json.write({**head, "outputs": described})
     return (b"".join([json, *tails]), len(json)) if tails else (json, None)
 
 

@@ -1,7 +1,9 @@
 """POST /classify: an input's score for labels that come with the request."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from app import strict_json
+from app.body import JSON
 from app.context import ContextDep
 from app.label_payload import read_classify
 from app.openapi import CLASSIFY
@@ -12,8 +14,8 @@ router = APIRouter(tags=["classify"])
 _KNOWN = "label_vectors"
 
 
-@router.post("/classify", openapi_extra=CLASSIFY)
-async def classify_labels(context: ContextDep) -> ClassifyResponse:
+@router.post("/classify", openapi_extra=CLASSIFY, response_model=ClassifyResponse)
+async def classify_labels(context: ContextDep) -> Response:
     """Score an image, a text, a recording, or several of these against labels that no head was trained for."""
     request = await context.payload(read_classify)
     model = context.service.model(request.model)
@@ -32,4 +34,5 @@ async def classify_labels(context: ContextDep) -> ClassifyResponse:
             template=request.template,
             temperature=request.temperature,
         )
-    return ClassifyResponse.of(scored, model, context.request_id)
+    found = ClassifyResponse.of(scored, model, context.request_id)
+    return Response(strict_json.write(found.model_dump()), media_type=JSON)

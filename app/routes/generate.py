@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic_core import to_json
 
+from app import strict_json
 from app.body import FORM, IMAGE, JSON
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
@@ -33,7 +33,7 @@ async def generate(context: ContextDep) -> Response:
     if not stream:
         async with context.while_connected():
             whole = await _written(context, model, request)
-        return Response(to_json(whole), media_type=JSON)
+        return Response(strict_json.write(whole), media_type=JSON)
     events = EventStream(
         lambda hear: _written(context, model, request, hear),
         problem=lambda error: _problem(context, error),

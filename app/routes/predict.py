@@ -3,8 +3,8 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic_core import to_json
 
+from app import strict_json
 from app.body import JSON
 from app.call import Call
 from app.context import Context, ContextDep
@@ -61,7 +61,7 @@ def _described(context: Context, request: PredictRequest, answer: Answer) -> dic
 
 
 def _json(content: dict[str, Any]) -> Response:
-    return Response(to_json(content), media_type="application/json")
+    return Response(strict_json.write(content), media_type="application/json")
 
 
 of_every_version(_predict, router)

@@ -5,8 +5,8 @@ from time import perf_counter
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
-from pydantic_core import to_json
 
+from app import strict_json
 from app.admission import seconds_of
 from app.call import Call
 from app.errors import log_failure, logged_path, problem_of, status_of
@@ -42,7 +42,7 @@ async def predict_stream(websocket: WebSocket) -> None:
         answering = _Answering(websocket, service, seconds, request_id)
 
         async def send(content: dict[str, Any]) -> None:
-            await websocket.send_text(to_json(content).decode())
+            await websocket.send_text(strict_json.write(content).decode())
 
         stream = RequestStream(service.settings, waiting=waiting, answer=answering.answer, send=send)
         started = perf_counter()
