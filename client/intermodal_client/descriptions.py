@@ -53,6 +53,15 @@ class Sensors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionHead:
+    """A head that writes texts: what it looks at, whether a text alone is continued too, and its longest text."""
+
+    reads: list[str]
+    continues_text_alone: bool
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelGallery:
     """A model's own gallery."""
 
@@ -82,3 +91,4 @@ class Model:
     gallery: ModelGallery | None
     values: dict[str, ValueHead] | None = None
     sensors: Sensors | None = None
+    caption: CaptionHead | None = None
