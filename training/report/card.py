@@ -7,6 +7,7 @@ from typing import Any
 
 from models.calibration import subset_name
 from models.checkpoint import CheckpointConfig
+from training.report.inputs import channels_table, trust_words
 from training.report.markdown import image, section
 from training.report.tables import (
     accuracy_table,
@@ -52,6 +53,8 @@ def model_card(config: CheckpointConfig, metrics: Mapping[str, Any], files: Coll
         section("## Data", provenance["data_licence"] or "Source and licence: not given.", *_data(facts)),
         section(f"## Figures on the {split} split, {facts['splits'][split]:,} rows", remark),
         *_figures(config, metrics["test"], metrics["fusion_gain"]["test"], files),
+        section("## Sensors", channels_table(config)),
+        section("## When not to trust an answer", trust_words(config)),
         _training(config, metrics, files),
         section("## Use and limits", LIMITS, labels_table(facts)),
     ]
