@@ -94,14 +94,21 @@ def problem_of(error: Exception, request_id: str) -> dict[str, Any]:
     }
     if isinstance(error, InputError | QueryError):
         problem["field"] = error.field
+    elif isinstance(error, RequestValidationError):
+        problem["field"] = ", ".join(map(_field, error.errors()))
     return {**problem, "request_id": request_id}
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    return ".".join(map(str, fault["loc"][1:]))
 
 
 def _detail(error: Exception) -> str:
     if isinstance(error, HTTPException):
         return _HTTP_DETAILS.get(error.status_code, str(error.detail))
     if isinstance(error, RequestValidationError):
-        return "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(f"{_field(fault)}: {fault['msg'].lower()}" for fault in error.errors())
+        return f"{faults}. /docs has what it may be."
     if isinstance(error, EngineMemoryError):
         return "There was no memory for this input now. Send it again later, or to another replica."
     if isinstance(error, GalleryError):

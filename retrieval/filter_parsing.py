@@ -61,13 +61,13 @@ class _Parser:
             return Negation(self.group(operand, depth + 1))
         if name in ("and", "or"):
             if not isinstance(operand, list):
-                raise _fault(f"{name!r} takes a list of filters, not {_show(operand)}.")
+                raise _fault(f"{name[:60]!r} takes a list of filters, not {_show(operand)}.")
             parts = [self.group(part, depth + 1) for part in operand]
             return _every(parts) if name == "and" else Either(tuple(parts))
         field = parse_field(name, "filter")
         tests = operand if isinstance(operand, dict) else {"eq": operand}
         if not tests:
-            raise _fault(f"{name!r} has an empty condition. {_EXAMPLE}")
+            raise _fault(f"{name[:60]!r} has an empty condition. {_EXAMPLE}")
         return _every([self._test(field, name, operator, value) for operator, value in tests.items()])
 
     def _test(self, field: Field, name: str, operator: str, operand: object) -> Filter:
@@ -75,7 +75,7 @@ class _Parser:
         if operator not in _KNOWN:
             near = difflib.get_close_matches(operator[:60], _PUBLIC, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(_PUBLIC)}."
-            raise _fault(f"{operator[:60]!r} at {name!r} is no operator. {hint}")
+            raise _fault(f"{operator[:60]!r} at {name[:60]!r} is no operator. {hint}")
         _check_operand(name, operator, operand)
         return Test(field, cast(Operator, operator), operand)
 
@@ -110,15 +110,15 @@ def parse_field(name: str, asked_by: str) -> Field:
 
 def _check_operand(name: str, operator: str, operand: object) -> None:
     if operator == "in" and not isinstance(operand, list):
-        raise _fault(f"'in' at {name!r} takes a list, not {_show(operand)}.")
+        raise _fault(f"'in' at {name[:60]!r} takes a list, not {_show(operand)}.")
     if isinstance(operand, list) and len(operand) > MAX_VALUES:
-        raise _fault(f"a list at {name!r} of more than {MAX_VALUES:,} values. Search in several steps.")
+        raise _fault(f"a list at {name[:60]!r} of more than {MAX_VALUES:,} values. Search in several steps.")
     if operator == "exists" and not isinstance(operand, bool):
-        raise _fault(f"'exists' at {name!r} takes true or false, not {_show(operand)}.")
+        raise _fault(f"'exists' at {name[:60]!r} takes true or false, not {_show(operand)}.")
     if operator in _ORDERS and (isinstance(operand, bool) or not isinstance(operand, str | int | float)):
-        raise _fault(f"{operator!r} at {name!r} takes a number or a string, not {_show(operand)}.")
+        raise _fault(f"{operator!r} at {name[:60]!r} takes a number or a string, not {_show(operand)}.")
     if operator in ("eq", "ne") and not isinstance(operand, (*_SCALARS, list)):
-        raise _fault(f"{operator!r} at {name!r} takes a value, not {_show(operand)}.")
+        raise _fault(f"{operator!r} at {name[:60]!r} takes a value, not {_show(operand)}.")
 
 
 _KNOWN = get_args(Operator)
