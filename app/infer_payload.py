@@ -14,7 +14,7 @@ from PIL import Image
 from app import strict_json
 from app.fields import FieldReader, File, RawFields
 from app.media import MEDIA
-from app.payload import MODALITY_FIELDS, RETRIEVAL_FIELDS, PredictRequest, read_predict
+from app.payload import MODALITY_FIELDS, RETRIEVAL_FIELDS, PredictRequest, check_matches, read_predict
 from app.settings import Settings
 from app.tensor_answer import Wanted
 from app.tensor_request import Tensor, TensorRequest, read_request
@@ -64,9 +64,11 @@ def read_infer(body: bytes, header: str | None, settings: Settings) -> InferRequ
         )
     [num_items] = lengths
     asked = _asked(request, settings)
+    items = [_at_row(row, num_items, partial(_item, columns, row, asked, settings)) for row in range(num_items)]
+    check_matches(items, settings)
     return InferRequest(
         id=request.id,
-        items=[_at_row(row, num_items, partial(_item, columns, row, asked, settings)) for row in range(num_items)],
+        items=items,
         outputs=request.outputs,
         binary=request.binary,
     )

@@ -2,7 +2,7 @@
 
 Knows the fields of the HTTP contract; decodes no image and runs no model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,7 +156,21 @@ def read_batch(fields: RawFields, settings: Settings) -> list[PredictRequest | E
     if len(items) > settings.max_items_per_batch:
         limit = settings.max_items_per_batch
         raise TooLargeError("items", f"{len(items):,} items; the limit is {limit:,}. Send several batches.")
-    return [_read_item(item, settings) for item in items]
+    requests = [_read_item(item, settings) for item in items]
+    check_matches([request for request in requests if isinstance(request, PredictRequest)], settings)
+    return requests
+
+
+def check_matches(requests: Sequence[PredictRequest], settings: Settings) -> None:
+    """Refuse a batch that asks for too many matches in all: a small body would make a huge answer.
+
+    Raises:
+        TooLargeError: more than `max_matches_per_batch`; a single item is let through.
+    """
+    count = sum(request.search.top_k for request in requests if request.search is not None)
+    if len(requests) > 1 and count > (limit := settings.max_matches_per_batch):
+        detail = f"{count:,} matches in all; the limit is {limit:,}. Ask each for fewer, or send several batches."
+        raise TooLargeError("top_k", detail)
 
 
 def _read_item(item: object, settings: Settings) -> PredictRequest | Exception:

@@ -4,6 +4,8 @@ Knows uvicorn's connections; knows nothing of what is asked. uvicorn itself boun
 parser, and waits without end: for a head, and for a client that does not read its answer."""
 
 import asyncio
+import base64
+import binascii
 import json
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +17,8 @@ from app.settings import Settings
 from app.unsent import Unsent
 
 _HEADER_BYTES = 4  # the colon, the space and the line's end
+_WEBSOCKET_VERSION = b"13"  # RFC 6455, 4.2.1
+_WEBSOCKET_KEY_BYTES = 16
 _LINGER_SECONDS = 2.0  # in which a client that still sends may read why nobody listens; closing would reset it
 
 
@@ -135,6 +139,14 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             self._refuse(400, f"{msg} Send HTTP/1.1.")
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand on to messages, unless the request opens none."""
+        fault = _opening_fault(self.scope["method"].encode(), self.headers)
+        if fault is None:
+            super().handle_websocket_upgrade()
+        else:
+            self._refuse(400, fault)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
@@ -219,6 +231,22 @@ class _LingeringTransport:
 
     def close(self) -> None:
         self._connection.linger()
+
+
+def _opening_fault(method: bytes, headers: list[tuple[bytes, bytes]]) -> str | None:
+    """What is wrong with the request that is to open a WebSocket; None where nothing is."""
+    given = dict(headers)
+    if method != b"GET":
+        return "A WebSocket is opened with GET. Use a client of WebSockets."
+    if given.get(b"sec-websocket-version", b"").strip() != _WEBSOCKET_VERSION:
+        return "A WebSocket is opened with the header Sec-WebSocket-Version: 13. Use a client of WebSockets."
+    try:
+        key = base64.b64decode(given.get(b"sec-websocket-key", b"").strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _WEBSOCKET_KEY_BYTES:
+        return "A WebSocket is opened with the header Sec-WebSocket-Key: 16 bytes in base64. Use a client of them."
+    return None
 
 
 def bounded(settings: Settings) -> type[BoundedConnection]:

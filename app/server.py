@@ -28,6 +28,8 @@ MAX_MESSAGE_BYTES = 1_000_000
 _ACCEPT_SECONDS = 0.1  # in which who has begun to connect is let in
 _LINGER_SECONDS = 1.0  # in which an open connection may bring a request that was under way at the signal
 
+_REFUSALS = ("ASGI callable returned without completing handshake", "Invalid UTF-8 sequence received from client")
+
 _SAMPLES = Path(__file__).parent.parent / "samples"
 SAMPLE = _SAMPLES / "images" / "running-shoe.png"
 SPOKEN_SAMPLE = _SAMPLES / "audio" / "four-zero-seven-nine-two.wav"
@@ -105,7 +107,7 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-        ws=_websocket,  # type: ignore[arg-type]
+        ws=_websockets(settings),  # type: ignore[arg-type]
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # sound does not shrink, and a bomb would grow
         http=_protocol(settings),
@@ -113,16 +115,20 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _websocket(**options: Any) -> asyncio.Protocol:
-    """A connection that becomes a live stream. Most processes never see one, and it takes long to import."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+def _websockets(settings: Settings) -> Callable[..., asyncio.Protocol]:
+    """Makes connections of messages. Most processes never see one, and they take long to import."""
 
-    return WebSocketsSansIOProtocol(**options)
+    def make(**options: Any) -> asyncio.Protocol:
+        from app.websocket import bounded
+
+        return bounded(settings)(**options)
+
+    return make
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn's counts: a stream that is refused with a problem is no fault of ours."""
-    return not record.getMessage().startswith("ASGI callable returned without completing handshake")
+    """Whether a record of uvicorn's counts: what is refused with a problem, or is no text, is no fault of ours."""
+    return not record.getMessage().startswith(_REFUSALS)
 
 
 def warn_if_open(settings: Settings) -> None:

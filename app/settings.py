@@ -172,6 +172,9 @@ class Settings(BaseSettings):
         65_536, ge=64, description="Labels and metadata of an item of a gallery, in bytes of JSON."
     )
     max_items_per_batch: int = Field(1000, ge=1, description="Most items in one /predict/batch.")
+    max_matches_per_batch: int = Field(
+        50_000, ge=1, description="Most matches that all items of a batch may ask for together."
+    )
     max_top_k: int = Field(1000, ge=1, description="Most matches that a request may ask for.")
     explain_cells: int = Field(
         7,

@@ -342,3 +342,19 @@ def test_labels_and_metadata_in_a_form_are_strict_json(name: str, value: bytes, 
     with pytest.raises(InputError, match=says) as caught:
         read_item(fields, SETTINGS, "1")
     assert caught.value.field == name
+
+
+def test_a_batch_may_not_ask_for_too_many_matches_in_all() -> None:
+    limited = SETTINGS.model_copy(update={"max_matches_per_batch": 100})
+
+    def read(*counts: int | None) -> list[PredictRequest | Exception]:
+        items = [{"text": "red", **({"retrieve": False} if n is None else {"top_k": n})} for n in counts]
+        return read_batch(RawFields({"items": items}), limited)
+
+    assert len(read(50, 50, None)) == 3
+    assert len(read(1000)) == 1  # as a request of its own would be
+    with pytest.raises(
+        TooLargeError, match=r"101 matches in all; the limit is 100\. Ask each for fewer"
+    ) as caught:
+        read(50, 51, None)
+    assert caught.value.field == "top_k"

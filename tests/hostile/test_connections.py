@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +157,52 @@ async def test_a_client_that_reads_slowly_gets_all_of_it() -> None:
             await asyncio.sleep(0.004)
         assert loop.time() - began > 0.8
     assert received > 400 * 65_536
+
+
+UPGRADE = b"GET /predict/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+VERSION = b"Sec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "says"),
+    [
+        (UPGRADE + VERSION, "Sec-WebSocket-Key: 16 bytes in base64"),
+        (UPGRADE + VERSION + b"Sec-WebSocket-Key: x\r\n", "Sec-WebSocket-Key: 16 bytes in base64"),
+        (UPGRADE + VERSION + b"Sec-WebSocket-Key: \xff\xff\r\n", "Sec-WebSocket-Key: 16 bytes in base64"),
+        (UPGRADE + KEY + b"Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13"),
+        (UPGRADE + KEY, "Sec-WebSocket-Version: 13"),
+        (UPGRADE.replace(b"GET", b"POST") + KEY + VERSION, "is opened with GET"),
+    ],
+)
+def test_a_stream_that_is_opened_wrongly_is_a_problem(target: Target, request_head: bytes, says: str) -> None:
+    [(status, problem)] = exchange(target.address, request_head + b"\r\n")
+    assert status == 400
+    assert says in problem["detail"]
+
+
+def masked(kind: int, data: bytes) -> bytes:
+    assert len(data) < 126
+    return bytes([0x80 | kind, 0x80 | len(data)]) + bytes(4) + data
+
+
+@pytest.mark.parametrize(
+    "message",
+    [masked(1, b"\xff\xfe"), masked(8, b""), masked(1, b'{"text": "\\ud800", "id": "\\udfff"}'), b"\x8b\x80"],
+)
+def test_a_client_that_never_ends_its_stream_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, message: bytes
+) -> None:
+    monkeypatch.setattr("app.websocket._CLOSING_SECONDS", 0.2)
+    settings = Settings(stream_idle_seconds=0.3)
+    with (
+        serving(settings, lambda settings: make_service(tmp_path, settings)) as client,
+        socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=5) as connection,
+    ):
+        connection.sendall(UPGRADE + KEY + VERSION + b"\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+        connection.sendall(message)
+        with suppress(ConnectionResetError):
+            while connection.recv(65_536):
+                pass
+    assert [record for record in caplog.records if "failed" in record.getMessage()] == []

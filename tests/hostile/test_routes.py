@@ -42,7 +42,8 @@ FORM = {"Content-Type": "multipart/form-data; boundary=X"}
 RED = base64.b64encode(image_file("red")).decode()
 FIELDS = (
     "image", "text", "audio", "sensors", "vector", "like", "weights", "filter", "top_k", "target", "labels",
-    "items", "model", "input", "inputs", "messages", "version", "metadata", "id", "prompt", "parameters", "outputs",
+    "items", "model", "input", "inputs", "messages", "version", "metadata", "id", "prompt", "parameters",
+    "outputs",
 )  # fmt: skip
 PART = b'--X\r\nContent-Disposition: form-data; name="text"\r\n\r\nred\r\n'
 
@@ -74,6 +75,9 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "no UTF-8": (b'{"text": "\xff\xfe"}', JSON),
     "a lone surrogate": (b'{"text": "\\ud800", "model": "\\ud800", "id": "\\udfff"}', JSON),
     "a lone surrogate alone": (b'{"text": "a\\ud800b"}', JSON),
+    "lone surrogates all over": (
+        b'{"items": [{"\\ud800": 1}, {"id": "\\ud800"}], "text": "a", "labels": ["\\ud800", "b"]}', JSON
+    ),
     "NUL": as_json({"text": "a\0b", "model": "\0", "labels": ["\0", "a"]}),
     "an empty object": as_json({}),
     "a list": as_json([]),
