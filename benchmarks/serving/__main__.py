@@ -3,10 +3,11 @@
 import signal
 import sys
 
-from benchmarks.serving import ceiling, faults, overload, rivals, soak, table
+from benchmarks.serving import ceiling, costs, faults, overload, rivals, soak, table
 
 COMMANDS = {
     "ceiling": ceiling.main,
+    "costs": costs.main,
     "rivals": rivals.main,
     "overload": overload.main,
     "soak": soak.main,
