@@ -12,8 +12,8 @@ from models.errors import TooLargeError
 def parse(text: str, max_values: int, field: str = "body") -> Any:
     """The value that `text` is.
 
-    NaN, Infinity and a name given twice are no JSON that two readers agree on. An empty list takes three bytes here
-    and seventy in memory, so values are counted before they are made.
+    NaN, Infinity and a name given twice are no JSON that two readers agree on. An empty list takes three bytes
+    here and seventy in memory, so values are counted before they are made.
 
     Raises:
         TooLargeError: more commas and brackets than `max_values`.
