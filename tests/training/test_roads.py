@@ -1,20 +1,30 @@
 """Serving and training make the same arrays of the same file and the same text."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.fields import FieldReader, RawFields
 from app.media import DecodeLimits
 from app.payload import Inputs
 from app.served import Model
+from app.settings import Settings
 from app.upload import Upload
-from models.config import AudioPreprocessing, ImagePreprocessing, Preprocessing, TextPreprocessing
+from models.config import (
+    AudioPreprocessing,
+    ImagePreprocessing,
+    Preprocessing,
+    SensorPreprocessing,
+    TextPreprocessing,
+)
 from models.manifest import Columns, Record, read_manifest
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_tokenizer
 from training.data.pairs import Pairs, load_pairs, prepare_pixels, prepare_texts
+from training.data.readings import SensorRows, find_channels
 from training.data.recordings import Recordings
 from training.measures.evaluate import prepare
 
@@ -79,6 +89,32 @@ def test_token_ids_are_the_same_on_both_roads() -> None:
         assert len(captions) == len(record.texts) == 2
         for text, ids in zip(record.texts, captions, strict=True):
             np.testing.assert_array_equal(serve(model, text=text)["text"]["ids"], ids)
+
+
+def test_windows_of_readings_are_the_same_on_both_roads(tmp_path: Path) -> None:
+    """Numbers, lists, gaps, a window that is too long, one that is too short, and readings far from all others."""
+    cells: list[dict[str, object]] = [
+        {"speed": 12.5, "yaw": [0.1, None, -0.2]},
+        {"speed": [1, 2, 3, 4, 5, 6], "yaw": None},
+        {"yaw": [1e30, 3]},
+        {"speed": 1234567890.123},
+    ]
+    manifest = tmp_path / "rows.jsonl"
+    manifest.write_text("".join(json.dumps({"s": cell, "split": "train"}) + "\n" for cell in cells))
+    columns = Columns(sensors="s", split="split")
+    pairs = load_pairs(manifest, columns, seed=0, val=0.0, test=0.0)
+    config = find_channels(pairs, columns, SensorPreprocessing(steps=4))
+    trained = SensorRows(pairs, config).plain(np.arange(len(cells)))
+    model = served(Preprocessing(sensors=config))
+    for place, cell in enumerate(cells):
+        fields = RawFields({"sensors": json.dumps(cell)}, textual=True)
+        reader = FieldReader(fields, ("sensors",), Settings(_env_file=None))
+        sample = model.decode(Inputs(sensors=reader.readings("sensors")), DecodeLimits())
+        arrays = model.predictor.prepare(sample).arrays["sensors"]
+        np.testing.assert_array_equal(arrays["values"], trained.values_nTC[place].numpy())
+        np.testing.assert_array_equal(arrays["known"], trained.known_nTC[place].numpy())
+        evaluated = prepare(model.predictor, pairs.records[place]).arrays["sensors"]
+        np.testing.assert_array_equal(evaluated["values"], arrays["values"])
 
 
 def test_evaluation_shows_a_record_as_the_service_would(large: Path) -> None:

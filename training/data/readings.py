@@ -18,6 +18,9 @@ from models.sample import Sample
 from training.augmentation import Augmentation
 from training.data.pairs import Pairs, Rows
 
+LARGEST = 1e150
+"""Of a reading to learn from: its square, which a deviation is made of, is still a number."""
+
 
 class SensorRows:
     """The windows of all rows that have readings, prepared by the trunk and kept in memory."""
@@ -104,6 +107,12 @@ def find_channels(
                 f"{pairs.path.name}: sensors: channel {name!r} has no reading in train. Remove it from the recipe."
             )
             continue
+        if (largest := float(np.abs(values).max())) > LARGEST:
+            faults.append(
+                f"{pairs.path.name}: sensors: channel {name!r} has a reading of {largest:g} in train, which no "
+                f"scale has room for. Leave it out, as a gap, or use another unit: {LARGEST:g} is the most."
+            )
+            continue
         channel = _scaled(config.channels.get(name, SensorChannel()), values, config.margin)
         channels[name] = channel if known is None or name not in known else _kept(channel, known[name])
     if not channels and not faults:
@@ -129,10 +138,13 @@ def _kept(channel: SensorChannel, theirs: SensorChannel) -> SensorChannel:
 def _scaled(channel: SensorChannel, values: NDArray[np.float64], margin: float) -> SensorChannel:
     low, high = float(values.min()), float(values.max())
     room = margin * (high - low)
+    # Summing rounds: of equal numbers too the deviation may be a little more than nothing, and then any other
+    # number would be billions of deviations away. A channel that never changed says nothing, in any scale.
+    mean, std = (low, 1.0) if low == high else (float(values.mean()), float(values.std()))
     return channel.model_copy(
         update={
-            "mean": float(values.mean()),
-            "std": float(values.std()) or 1.0,  # a channel that never changed says nothing, in any scale
+            "mean": mean,
+            "std": std or 1.0,
             "low": low - room if channel.low is None else channel.low,
             "high": high + room if channel.high is None else channel.high,
         }

@@ -111,7 +111,8 @@ def find_heads(
     for head in columns.targets:
         values_n = target_values(train, head)
         values_n = values_n[~np.isnan(values_n)]
-        std = float(values_n.std()) if len(values_n) else 0.0
+        # Summing rounds, so of equal numbers the deviation may be a little more than nothing.
+        std = float(values_n.std()) if len(np.unique(values_n)) > 1 else 0.0
         if not std:
             faults.append(
                 f"{pairs.path.name}: column {head!r} has fewer than two different numbers in train. "

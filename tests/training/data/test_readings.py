@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from models.config import SensorChannel, SensorPreprocessing
+from models.errors import ManifestError
+from models.manifest import Columns
 from models.nets.encoders.sensors import SensorReadings
 from tests.gauges import gauge_recipe, write_readings
 from training.augmentation import Augmentation
@@ -15,6 +17,7 @@ from training.data.pairs import Pairs, load_pairs
 from training.data.readings import SensorRows, find_channels
 
 COLUMNS = gauge_recipe().data.columns
+ONE = Columns(sensors={"speed": "speed"}, split="split")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,24 @@ def test_a_version_to_start_from_gives_scales_and_order_and_ranges_are_joined(pa
     assert found["turn"].high is not None
     assert found["turn"].high > 0.9
     assert (found["speed"].mean, found["speed"].std, found["speed"].high) == (1, 4, 99)
+
+
+def pairs_of(folder: Path, *speeds: str) -> Pairs:
+    path = folder / "rows.csv"
+    path.write_text("\n".join(["speed,split", *(f"{speed},train" for speed in speeds)]) + "\n")
+    return load_pairs(path, ONE, seed=0, val=0.0, test=0.0)
+
+
+def test_a_channel_that_never_changes_has_a_scale_however_it_is_rounded(tmp_path: Path) -> None:
+    # Of three times 0.1 the mean is not 0.1, and the deviation is 1e-17.
+    found = find_channels(pairs_of(tmp_path, "0.1", "0.1", "0.1"), ONE, SensorPreprocessing())
+    assert (found.channels["speed"].mean, found.channels["speed"].std) == (0.1, 1)
+
+
+@pytest.mark.parametrize("speed", ["1e200", "-1e308"])
+def test_a_reading_that_no_scale_has_room_for_is_told(tmp_path: Path, speed: str) -> None:
+    with pytest.raises(ManifestError, match=r"rows.csv: sensors: channel 'speed' has a reading of 1e\+"):
+        find_channels(pairs_of(tmp_path, "1", speed, "2"), ONE, SensorPreprocessing())
 
 
 def test_rows_of_equal_windows_have_the_same_number(rows: SensorRows) -> None:

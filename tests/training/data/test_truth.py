@@ -80,6 +80,12 @@ def test_every_column_that_teaches_nothing_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_one_number_in_all_rows_teaches_nothing_however_it_is_rounded(tmp_path: Path) -> None:
+    rows = ["name,colour,tags,price,size,split", *(f"{n},red,new,0.1,{n},train" for n in "123"), "v,,,,,val"]
+    with pytest.raises(ManifestError, match="'price' has fewer than two different numbers"):
+        find_heads(load(tmp_path, "\n".join(rows) + "\n"), Columns(text="name", targets="price"), {})
+
+
 def test_rare_labels_weigh_more_and_empty_cells_count_nowhere(tmp_path: Path) -> None:
     pairs = load(tmp_path)
     config = config_of(pairs)
