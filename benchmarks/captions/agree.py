@@ -6,7 +6,7 @@ eight that join one by one."""
 import argparse
 from pathlib import Path
 
-from benchmarks.captions.results import checkpoint_of, keep
+from benchmarks.captions.results import checkpoint_of, keep, trained_of
 from benchmarks.serving.requests import load_pairs
 from models.batch import Example
 from models.caption import Writing
@@ -71,4 +71,6 @@ def main(arguments: list[str]) -> None:
         "engines_agree": share(by_torch),
         "beside_others_as_alone": share(joined),
     }
-    keep("agree", f"agree --count {options.count}", found, libraries=("numpy", "onnxruntime", "torch"))
+    name = "agree_trained" if options.checkpoint else "agree"
+    command = f"agree {trained_of(options)}--count {options.count}"
+    keep(name, command, found, libraries=("numpy", "onnxruntime", "torch"))

@@ -54,7 +54,7 @@ def made() -> Checkpoint:
         {
             "name": "captions",
             "pretrained": "none",
-            "data": {"columns": {"image": "image", "text": "text"}},
+            "data": {"columns": {"image": "image", "text": "text", "caption": "text"}},
             "preprocessing": {"image": {"side_px": 224}, "text": {"max_tokens": 40}},
             "network": config,
             "stages": {"joint": {"epochs": 1}},

@@ -1,5 +1,6 @@
 """Where figures are kept, with what made them; and the checkpoint that they are of."""
 
+import argparse
 import json
 import os
 import sys
@@ -23,6 +24,12 @@ def checkpoint_of(given: Path | None) -> tuple[Path, str]:
     return write(
         Path(tempfile.mkdtemp(prefix="captions-"))
     ), "random weights of recipes/flickr8k_caption.toml's size"
+
+
+def trained_of(options: argparse.Namespace) -> str:
+    """The options that name files, as they stand in a command that is kept."""
+    given = [name for name in ("checkpoint", "images") if getattr(options, name)]
+    return "".join(f"--{name} <{name}> " for name in given)
 
 
 def keep(name: str, command: str, found: dict[str, Any], *, libraries: Sequence[str], python: str = "") -> None:

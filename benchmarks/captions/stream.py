@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.captions.results import checkpoint_of, keep
+from benchmarks.captions.results import checkpoint_of, keep, trained_of
 from benchmarks.serving.processes import cpu_seconds
 from benchmarks.serving.requests import load_pairs
 from benchmarks.serving.servers import Server, free_port, running
@@ -122,8 +122,8 @@ def main(arguments: list[str]) -> None:
     }
     shown = f"--max-tokens {options.max_tokens} --streams {options.streams} --seconds {options.seconds:g}"
     keep(
-        f"stream_{options.max_tokens}_tokens",
-        f"stream {shown} --rounds {options.rounds}",
+        "stream_trained" if options.checkpoint else f"stream_{options.max_tokens}_tokens",
+        f"stream {trained_of(options)}{shown} --rounds {options.rounds}",
         found,
         libraries=("numpy", "onnxruntime", "uvicorn", "starlette"),
     )
