@@ -96,6 +96,11 @@ class Stages(Config):
         """The modalities whose encoder is trained alone."""
         return tuple(name for name in MODALITIES if getattr(self, name) is not None)
 
+    @property
+    def train_heads(self) -> bool:
+        """Whether anything trains the fusion and the heads that read the fused vector."""
+        return self.fusion is not None or self.joint is not None
+
     @model_validator(mode="after")
     def _trains_something(self) -> Self:
         if self.fusion is None and self.joint is None and self.caption is None:

@@ -69,8 +69,7 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
             f"stages.{alone[0]} trains an encoder alone, with labels or targets, and data.columns names none. "
             "Remove the stage."
         )
-    trains_heads = recipe.stages.fusion is not None or recipe.stages.joint is not None
-    if recipe.data.columns.heads and not trains_heads and not recipe.start_from:
+    if recipe.data.columns.heads and not recipe.stages.train_heads and not recipe.start_from:
         raise ConfigError(
             "stages: without fusion and joint nothing trains the heads of data.columns. Add one of them, or begin "
             "from a version that has the heads: start_from, or --start-from."
@@ -122,7 +121,7 @@ def _train(recipe: Recipe, options: Options, progress: Progress, scalars: Scalar
     if not first:
         return None
     bench.eval()
-    if recipe.stages.fusion is not None or recipe.stages.joint is not None:  # else the fusion is as it was
+    if recipe.stages.train_heads:  # else the fusion is as it was
         fit_trust(plan)
     folder = _write(recipe, pairs, bench.network.cpu(), setup, state, options.out, progress)
     path.unlink()

@@ -33,7 +33,7 @@ from training.optimisation.loop import Progress
 from training.plan import Plan
 from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
 from training.recipe import Recipe
-from training.start import read_start, take_over
+from training.start import kept_heads, read_start, take_over
 from training.word_vectors import load_word_vectors
 from training.workbench import Workbench
 
@@ -120,6 +120,8 @@ def _network_config(
     """The recipe's network with what the data decides: labels, scales, and the subwords that were found."""
     classes, targets = find_heads(pairs, recipe.data.columns, recipe.network.targets)
     changes: dict[str, object] = {"classes": classes, "targets": targets}
+    if start is not None and recipe.data.columns.heads and not recipe.stages.train_heads:
+        changes |= kept_heads(recipe.network, recipe.data.columns, start)
     encoder = recipe.network.text
     if encoder is not None and tokenizer is not None and not isinstance(encoder, MiniLmTextEncoder):
         theirs = None if start is None else start.config.network.text

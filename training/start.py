@@ -8,11 +8,19 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import GRAPH_TENSORS, Checkpoint, read_checkpoint
+from models.config import NetworkConfig
 from models.errors import ConfigError
+from models.manifest import Columns
 from models.nets.network import Network
 
 _FREE = {"dropout", "frozen_blocks", "frozen_layers"}
 """Of an encoder, what changes no weight's shape or meaning."""
+
+_FREE_TO_WRITE = {"dropout", "min_count", "blind", "capitals", "num_beams", "length_penalty", "no_repeat_ngram"}
+"""The same of a caption's head: how it is trained, and how texts are chosen and spelt."""
+
+_FUSED = ("modalities", "width", "fusion", "fusion_linear", "embedding")
+"""Of a network, what its heads rest on."""
 
 
 def read_start(folder: str) -> Checkpoint:
@@ -22,6 +30,38 @@ def read_start(folder: str) -> Checkpoint:
         CheckpointError: it is not there, or not whole.
     """
     return read_checkpoint(Path(folder))
+
+
+def kept_heads(network: NetworkConfig, columns: Columns, start: Checkpoint) -> dict[str, object]:
+    """`classes` and `targets` as the version has them, for a run that trains none: a new one would stay random.
+
+    Labels that only the data knows are masked, as those of validation rows are.
+
+    Raises:
+        ConfigError: the version has no such head, or the recipe's fusion is another one.
+    """
+    theirs = start.config.network
+    for name in _FUSED:
+        if getattr(network, name) != (its := getattr(theirs, name)):
+            raise ConfigError(
+                f"network.{name}: nothing trains the heads, so it must be what start_from {start.path} has: {its}."
+                " Make them equal, or add stages.fusion or stages.joint."
+            )
+    several = {head: head in columns.multi_labels for head in (*columns.labels, *columns.multi_labels)}
+    for head in columns.heads:
+        own = theirs.classes.get(head)
+        is_there = head in theirs.targets
+        if head in several:
+            is_there = own is not None and own.multi_label == several[head]
+        if not is_there:
+            raise ConfigError(
+                f"data.columns: nothing trains the head {head!r}, and start_from {start.path} has none like it. "
+                "Add stages.fusion or stages.joint, or leave the column out."
+            )
+    return {
+        "classes": {head: theirs.classes[head] for head in several},
+        "targets": {head: theirs.targets[head] for head in columns.targets},
+    }
 
 
 def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
@@ -48,11 +88,15 @@ def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
     )
     if theirs.transcript != ours.transcript:
         relabelled = (*relabelled, "transcript.")
-    if theirs.caption != ours.caption:
+    if _written_by(theirs) != _written_by(ours):
         relabelled = (*relabelled, "caption.")
     state = network.state_dict()
     network.load_state_dict(_fitting(start, state, relabelled), strict=False)
     return dict.fromkeys(shared, f"{start.config.name} version {start.config.version}")
+
+
+def _written_by(network: NetworkConfig) -> dict[str, object] | None:
+    return None if network.caption is None else network.caption.model_dump(exclude=_FREE_TO_WRITE)
 
 
 def _fitting(start: Checkpoint, state: Mapping[str, Tensor], left_out: tuple[str, ...]) -> dict[str, Tensor]:

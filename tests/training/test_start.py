@@ -1,15 +1,19 @@
 """Beginning from a trained version: what is taken over, what is not, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
+from models.checkpoint import WEIGHTS
 from models.config import ClassificationHead, NetworkConfig
 from models.errors import CheckpointError, ConfigError
 from models.nets.network import Network
 from tests.tiny import Recorder, tiny_checkpoint, tiny_network, tiny_recipe, write_checkpoint, write_pairs
 from training import run
+from training.recipe import Recipe
 from training.setup import set_up
 from training.start import take_over
 
@@ -67,3 +71,60 @@ def test_a_version_that_is_not_there_is_told(tmp_path: Path) -> None:
     pairs = run.check(recipe, write_pairs(tmp_path / "pairs"), Recorder())
     with pytest.raises(CheckpointError, match="none"):
         set_up(recipe, pairs, tmp_path / "work", Recorder())
+
+
+def test_a_head_that_writes_goes_on_however_its_texts_are_chosen_and_starts_anew_with_other_subwords() -> None:
+    theirs = NetworkConfig.tiny_caption()
+    trained = tiny_network(theirs)
+    config = tiny_checkpoint().config.model_copy(update={"network": theirs})
+    start = replace(tiny_checkpoint(), config=config, contents={WEIGHTS: save(trained.state_dict())})
+    for changes, goes_on in (
+        ({"num_beams": 2, "dropout": 0.5, "length_penalty": 2, "capitals": "words", "blind": 0.5}, True),
+        ({"tokens": range(3, 21)}, False),
+        ({"heads": 4}, False),
+    ):
+        torch.manual_seed(5)
+        network = Network(NetworkConfig.tiny_caption(**changes))
+        take_over(network, start)
+        same = torch.equal(
+            state(network, "caption.embedding.weight"), trained.state_dict()["caption.embedding.weight"]
+        )
+        assert same == goes_on
+
+
+def written_beside(folder: Path, **changes: object) -> Recipe:
+    """A recipe that trains a caption alone, beside the heads of a version in `folder`."""
+    columns = {"image": "image", "text": "name", "caption": "name", "labels": ["shape", "colour"]}
+    return tiny_recipe(
+        start_from=str(write_checkpoint(folder / "tiny" / "1")),
+        data={"columns": columns},
+        network=NetworkConfig.tiny_caption(tokens=(), **changes),
+        stages={"caption": {"epochs": 1}},
+    )
+
+
+def test_heads_that_nothing_trains_stay_as_they_are_whatever_labels_the_data_has(tmp_path: Path) -> None:
+    path = write_pairs(tmp_path / "pairs")
+    path.write_text(path.read_text().replace(",star,", ",cube,"))
+    recipe = written_beside(tmp_path)
+    pairs = run.check(recipe, path, Recorder())
+    plan = set_up(recipe, pairs, tmp_path / "work", Recorder()).plan
+    assert plan.bench.network.config.classes == NetworkConfig.tiny().classes
+    weight = tiny_network().state_dict()["heads.shape.weight"]
+    assert torch.equal(state(plan.bench.network, "heads.shape.weight"), weight)
+    cubes = [row for row, record in enumerate(pairs.records) if record.labels["shape"] == "cube"]
+    assert (plan.source.truth.labels_NH[cubes, 0] == -1).all()
+
+
+def test_a_head_that_nothing_trains_and_the_version_lacks_is_refused(tmp_path: Path) -> None:
+    path = write_pairs(tmp_path / "pairs")
+    recipe = written_beside(tmp_path)
+    pairs = run.check(recipe, path, Recorder())
+    other = recipe.model_copy(update={"network": recipe.network.model_copy(update={"fusion": "add"})})
+    with pytest.raises(ConfigError, match=r"network\.fusion: nothing trains the heads.*gated"):
+        set_up(other, pairs, tmp_path / "work", Recorder())
+    columns = recipe.data.columns.model_copy(update={"labels": ("shape",), "multi_labels": ("colour",)})
+    other = recipe.model_copy(update={"data": recipe.data.model_copy(update={"columns": columns})})
+    pairs = run.read(other, path)
+    with pytest.raises(ConfigError, match=r"nothing trains the head 'colour'.*none like it"):
+        set_up(other, pairs, tmp_path / "work", Recorder())
