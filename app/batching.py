@@ -13,7 +13,7 @@ from typing import Any, Generic
 
 from app.backlog import Backlog
 from app.batch_limits import Limits
-from app.jobs import In, Job, Out, Run, settle_all
+from app.jobs import In, Job, Out, Run, as_exception, settle_all
 from app.refusals import ClosedError, QueueFullError, StuckError
 
 _LOG = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ class Batcher(Generic[In, Out]):
                 raise RuntimeError(f"{len(results)} results for {len(items)} items")
         except BaseException as error:  # a library in Rust panics with one that is no Exception
             if len(items) == 1:  # it belongs to the future
-                return [error if isinstance(error, Exception) else RuntimeError(repr(error))]
+                return [as_exception(error)]
             half = len(items) // 2
             if isinstance(error, MemoryError):
                 _LOG.warning("%s: no memory for %d items at once; for a while %d", self._name, len(items), half)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from app.jobs import Job
+from app.jobs import Job, as_exception
 from app.served import Model
 from models.batch import Example
 from models.caption import Caption, Writing
@@ -90,13 +90,15 @@ class _Row:
 
 
 class Desk:
-    """Used by one thread, but for `jobs` and `num_rows`."""
+    """Used by one thread, but for `jobs`, `num_rows` and `turn`."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._rows: dict[Model, tuple[Writer, dict[Page, _Row]]] = {}
         self.called: float | None = None
         """When the step began that runs now, by `perf_counter`."""
+        self.turn = Turn()
+        """What the last step brought, or has brought so far. A job is in here before it leaves `jobs`."""
         self.given_up = False
         self.busy = 0.0
         """Seconds of steps since a text ended."""
@@ -117,11 +119,13 @@ class Desk:
         return any(job.alone for job in self.jobs)
 
     def add(self, job: DraftJob) -> None:
-        """Let a text join; nothing is computed yet.
+        """Let a text join; nothing is computed yet. What the model's writer has against it ends it."""
+        try:
+            self._add(job)
+        except BaseException as error:  # it is this text's
+            self.turn.ended.append((job, as_exception(error)))
 
-        Raises:
-            Exception: what the model's writer has against it.
-        """
+    def _add(self, job: DraftJob) -> None:
         draft, row = job.item, _Row(job)
         if draft.model not in self._rows:
             captioner = draft.model.captioner
@@ -131,12 +135,10 @@ class Desk:
         writer, rows = self._rows[draft.model]
         rows[writer.add(draft.example, draft.writing, draft.prompt, row.on_text)] = row
 
-    def step(self) -> Turn:
+    def step(self) -> None:
         """Write on, a token for each row; first drop what nobody waits for."""
-        turn = Turn()
         for model in list(self._rows):
-            self._step(model, turn)
-        return turn
+            self._step(model, self.turn)
 
     def _step(self, model: Model, turn: Turn) -> None:
         writer, rows = self._rows[model]
@@ -146,8 +148,8 @@ class Desk:
                 writer.drop(page)
             ended = writer.step() if rows else []
         except BaseException as error:  # a library in Rust panics with one that is no Exception
-            del self._rows[model]  # nobody knows what state its writer is in
             self._fail(model, [row.job for row in rows.values()], error, turn)
+            del self._rows[model]  # nobody knows what state its writer is in
             return
         if rows:
             turn.worked.append(model)
@@ -158,8 +160,9 @@ class Desk:
                 turn.told.append((row.job.item, row.text))
                 row.grew, row.told_at = False, now
         for page, caption in ended:
-            row = rows.pop(page)
+            row = rows[page]
             turn.ended.append((row.job, Written(caption, row.job.item.first, now - row.started)))
+            del rows[page]
         if not rows:
             del self._rows[model]  # a model that is unloaded is not kept by what it wrote last
 
@@ -173,5 +176,4 @@ class Desk:
             return
         if not isinstance(error, InputError):  # which is the request's fault
             turn.failed.append(model)
-        known = error if isinstance(error, Exception) else RuntimeError(repr(error))
-        turn.ended += [(job, known) for job in jobs]
+        turn.ended += [(job, as_exception(error)) for job in jobs]

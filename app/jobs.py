@@ -54,6 +54,11 @@ class Run(Generic[In, Out]):
     given_up: bool = False
 
 
+def as_exception(error: BaseException) -> Exception:
+    """What a future can hold: a library in Rust panics with what is no Exception."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
 def settle_all(settled: Sequence[tuple[Job[In, Out], Out | Exception]]) -> None:
     """Answer a whole batch: each job with its result, and the seconds that it was queued."""
     for job, result in settled:

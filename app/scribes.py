@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Hashable
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 from app.backlog import Backlog
 from app.batch_limits import Limits
@@ -48,6 +47,7 @@ class Scribes:
         self._changed = threading.Condition()
         self._num_idle = 0
         self._num_stuck = 0
+        self._num_missing = 0  # threads that were given up and not yet replaced
         self._closed = True
         self._loop: asyncio.AbstractEventLoop
         self._threads: list[threading.Thread] = []
@@ -125,25 +125,32 @@ class Scribes:
                 desk.given_up = True
                 self._desks.discard(desk)
                 self._num_stuck += 1
-                jobs = desk.jobs
-                for job in reversed(jobs if len(jobs) > 1 else []):
+                self._num_missing += 1
+                # What other models' texts came to in this very step holds.
+                turn = Turn(list(desk.turn.told), list(desk.turn.ended), list(desk.turn.again))
+                settled = {*turn.again, *(job for job, _ in turn.ended)}
+                jobs = [job for job in desk.jobs if job not in settled]
+                for job in jobs if len(jobs) > 1 else ():
                     job.alone = True
+                for job in reversed([*turn.again, *(jobs if len(jobs) > 1 else ())]):
                     self._waiting.push_first(job)
-                given_up.append(jobs)
+                given_up.append((jobs, turn))
                 models += [job.item.model for job in jobs]
             self._changed.notify_all()
-        for jobs in given_up:
+        for jobs, turn in given_up:
             _LOG.error("generate: a step of %d texts did not end in %.1f s", len(jobs), limit_seconds)
+            _hand_on(turn)
             if len(jobs) == 1:
                 jobs[0].settle(StuckError(limit_seconds))
-            if not self._closed:
-                self._start_worker()
+        while self._num_missing and not self._closed:
+            self._start_worker()
+            self._num_missing -= 1
         return models
 
     def _start_worker(self) -> None:
         thread = threading.Thread(target=self._work, name=f"generate-{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _is_dead(self, job: DraftJob) -> bool:
         """See `Batcher`: whether nobody waits for the text any longer."""
@@ -163,26 +170,23 @@ class Scribes:
 
     def _take_and_step(self, desk: Desk) -> bool:
         """Whether the thread is to go on."""
-        refused: list[tuple[DraftJob, Any]] = []
         joined = self._take(desk)
         if joined is None:
             self._tell(partial(settle_all, [(job, ClosedError()) for job in desk.jobs]))
             return False
+        turn = desk.turn = Turn()
         for job in joined:
-            try:
-                desk.add(job)
-            except Exception as error:  # it is this text's
-                refused.append((job, error))
+            desk.add(job)
         desk.called = perf_counter()
         self.on_batch(desk.num_rows)
-        turn = desk.step()
+        desk.step()
         if not self._count(desk, turn):
             return False
-        turn.ended += refused
         for model in (*turn.failed, *turn.worked):
             self.on_outcome(model, model not in turn.failed)
         if turn.told or turn.ended:
             self._tell(partial(_hand_on, turn))
+        desk.turn = Turn()  # so that an idle thread keeps no model that is unloaded
         return True
 
     def _count(self, desk: Desk, turn: Turn) -> bool:

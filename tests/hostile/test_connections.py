@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from app.protocol import bounded
 from app.settings import Settings
+from app.websocket import bounded as bounded_stream
 from tests.fakes import make_service, serving
 from tests.hostile.conftest import Target
 
@@ -115,12 +116,25 @@ async def large_app(scope: Any, receive: Callable[[], Any], send: Callable[[Any]
         await send({"type": "http.response.body", "body": bytes(65_536), "more_body": number + 1 < pieces})
 
 
+OPENING = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def large_stream(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    for _ in range(400):
+        await send({"type": "websocket.send", "bytes": bytes(65_536)})
+
+
 @asynccontextmanager
 async def connected(
     app: Any, settings: Settings, window_bytes: int = 4096
 ) -> AsyncIterator[tuple[ServerState, socket.socket]]:
     """A client that takes little at once, and the connections that the server has."""
-    config = uvicorn.Config(app, log_config=None, access_log=False)
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws=bounded_stream(settings))
     state, kind, loop = ServerState(), bounded(settings), asyncio.get_running_loop()
     server = await loop.create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
     client = socket.socket()
@@ -141,6 +155,17 @@ async def test_a_client_that_does_not_read_is_cut_off(close: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n")
         await asyncio.sleep(0.3)
         assert len(state.connections) == 1
+        await asyncio.sleep(1)
+        assert not state.connections
+        assert not state.tasks
+
+
+@pytest.mark.anyio
+async def test_a_client_that_does_not_read_its_stream_is_cut_off() -> None:
+    async with connected(large_stream, Settings(send_timeout_seconds=0.5)) as (state, client):
+        await asyncio.get_running_loop().sock_sendall(client, OPENING)
+        await asyncio.sleep(0.3)
+        assert len(state.connections) == len(state.tasks) == 1
         await asyncio.sleep(1)
         assert not state.connections
         assert not state.tasks
