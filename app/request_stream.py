@@ -24,6 +24,7 @@ Answer = Callable[[Message | Exception, str | int | None], Awaitable[dict[str, A
 class _Entry:
     id: str | int | None
     request: Message | Exception
+    num_bytes: int = 0
 
 
 class RequestStream:
@@ -40,12 +41,13 @@ class RequestStream:
         """Begin.
 
         Args:
-            settings: with limits on a message.
+            settings: limits on a message, and on the bytes that wait: a stream's share of what all bodies may.
             waiting: requests that may wait beside the one that is being answered.
             answer: what is said to a message, or to what was wrong with it; raises nothing.
             send: takes each answer.
         """
         self._settings, self._waiting = settings, waiting
+        self._max_waiting_bytes = settings.max_pending_bytes // settings.max_streams
         self._answer, self._send = answer, send
         self._entries: deque[_Entry] = deque()
         self._news, self._room = asyncio.Event(), asyncio.Event()
@@ -58,7 +60,8 @@ class RequestStream:
             message = read_message(received, self._settings)
             if message.is_end:
                 return True
-            entry = _Entry(message.id, message)
+            num_bytes = len(received.get("text") or received.get("bytes") or b"")
+            entry = _Entry(message.id, message, num_bytes)
         except Exception as error:  # it is this message's answer
             entry = _Entry(None, error)
         self.num_messages += 1
@@ -92,6 +95,9 @@ class RequestStream:
     def _overtake(self) -> None:
         requests = [entry for entry in self._entries if isinstance(entry.request, Message)]
         most = self._waiting + (not self._busy)  # the next one is as good as begun
-        for entry in requests[: max(0, len(requests) - most)]:
-            entry.request = OvertakenError()
+        num_bytes = sum(entry.num_bytes for entry in requests)
+        while len(requests) > most or (num_bytes > self._max_waiting_bytes and len(requests) > 1):
+            oldest = requests.pop(0)
+            num_bytes -= oldest.num_bytes
+            oldest.request = OvertakenError()
             self.num_overtaken += 1

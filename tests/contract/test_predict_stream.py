@@ -153,6 +153,23 @@ def test_who_is_behind_gets_the_newest_and_is_told_of_the_others_in_order(
     assert f'method="WS",route="/predict/stream",status="200"}} {len(kept) + 1}.0' in lines
 
 
+def test_a_stream_holds_no_more_bytes_than_its_share(start: Start, engine: FakeEngine) -> None:
+    client = start(max_pending_bytes=200_000, max_streams=2)
+    large = [json.dumps({"id": number, **WORDS, "text": "a" * 9_000}) for number in range(20)]
+    with stream(client, query="?waiting=64") as socket:
+        engine.open.clear()
+        socket.send(json.dumps({"id": "first", **WORDS}))
+        time.sleep(0.2)  # it has begun
+        for message in large:
+            socket.send(message)
+        time.sleep(0.2)  # all of them are read
+        engine.open.set()
+        found = statuses(socket, 21)
+    assert found[0] == ("first", 200)
+    # Of 9,053 bytes each, eleven fit into half of 200,000.
+    assert [status for _, status in found[1:]] == [429] * 9 + [200] * 11
+
+
 def wait_for(happened: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not happened():
