@@ -58,6 +58,13 @@ class Augmentation(Config):
     )
     audio_join_most: int = Field(6, ge=2, le=20, description="Recordings that are joined, at most.")
     audio_pause_ms: tuple[float, float] = Field((50.0, 500.0), description="Between joined ones: from, to.")
+    audio_variants: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="Draws of each recording whose frames are kept on disk, if network.audio has a frozen part. "
+        "0: a new one each time, at the price of a pass of that part.",
+    )
     sensor_noise: float = Field(
         0.05,
         ge=0,

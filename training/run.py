@@ -25,6 +25,7 @@ from training.optimisation.loop import Progress
 from training.optimisation.state import RunState, load_module, read_state
 from training.recipe import Recipe
 from training.setup import Setup, set_up, with_channels
+from training.speech import check_language_model
 from training.stages import run_stages
 from training.trust import fit_trust
 
@@ -74,8 +75,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
             "stages: without fusion and joint nothing trains the heads of data.columns. Add one of them, or begin "
             "from a version that has the heads: start_from, or --start-from."
         )
-    if recipe.language_model and not Path(recipe.language_model).is_file():
-        raise ConfigError(f"language_model: there is no file {recipe.language_model!r}. Name another, or none.")
+    if recipe.language_model:
+        check_language_model(Path(recipe.language_model))
     pairs = read(recipe, data)
     find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):

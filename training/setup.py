@@ -12,6 +12,7 @@ from torch import nn
 from models.checkpoint import Checkpoint
 from models.config import CtcHead, MiniLmTextEncoder, NetworkConfig
 from models.errors import ManifestError
+from models.nets.encoders.audio import AudioEncoder, AudioFeatures, SpeechEmbeddingAudioEncoder
 from models.nets.encoders.image import ImageEncoder, Lower
 from models.nets.encoders.text import TextLower, TransformerTextEncoder
 from models.nets.network import Network
@@ -20,6 +21,7 @@ from models.preprocess.text import UNKNOWN
 from models.spoken_text import encode_transcript
 from training.captions import caption_head, spell_captions
 from training.data.batches import BatchSource, Ids
+from training.data.frame_store import FrameStore
 from training.data.image_cache import LowerCache, open_lower_cache
 from training.data.pairs import Pairs, prepare_pixels, prepare_texts
 from training.data.readings import SensorRows, find_channels
@@ -31,7 +33,7 @@ from training.data.truth import Truth, class_balance, find_heads
 from training.optimisation import distributed
 from training.optimisation.loop import Progress
 from training.plan import Plan
-from training.pretrained import load_backbone, load_minilm, minilm_tokenizer
+from training.pretrained import load_backbone, load_minilm, load_speech_embedding, minilm_tokenizer
 from training.recipe import Recipe
 from training.start import kept_heads, read_start, take_over
 from training.word_vectors import load_word_vectors
@@ -77,7 +79,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     config = _network_config(recipe, pairs, tokenizer, start)
     bench = Workbench(Network(config), recipe.objective)
     network = bench.network.eval()
-    known = {} if start is None else take_over(network, start)
+    known = {} if start is None else take_over(network, start, recipe.preprocessing)
     origins = known | _load_pretrained(network, recipe, known)
     if recipe.word_vectors and tokenizer is not None and "text" not in known:
         embedding = network.encoders["text"].get_submodule("embedding")
@@ -87,9 +89,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
         origins["text"] = f"word vectors {Path(recipe.word_vectors).name}"
     # Caches are filled by the first process; the others then find them whole.
     source = distributed.first_then_others(
-        lambda: _source(
-            recipe, pairs, network, tokenizer, work / "cache", progress, known=origins if start else ()
-        )
+        lambda: _source(recipe, pairs, network, tokenizer, work / "cache", progress, known=known)
     )
     bench.to(memory_format=torch.channels_last).to(source.device)
     unknown = (tokenizer.token_to_id(UNKNOWN) if tokenizer is not None else None) or 0
@@ -193,6 +193,10 @@ def _load_pretrained(network: Network, recipe: Recipe, known: Container[str]) ->
         text_encoder = network.encoders["text"]
         assert isinstance(text_encoder, TransformerTextEncoder)  # noqa: S101 - for the type checker
         origins["text"] = load_minilm(text_encoder, recipe.pretrained_text)
+    if recipe.network.audio is not None and "audio" not in known:
+        ear = network.encoders["audio"]
+        if isinstance(ear, SpeechEmbeddingAudioEncoder):
+            origins["audio"] = load_speech_embedding(ear.embedding, recipe.pretrained_audio)
     return origins
 
 
@@ -228,7 +232,14 @@ def _source(
     recordings = None
     if recipe.preprocessing.audio is not None:
         tokens = () if config.transcript is None else config.transcript.tokens
-        recordings = Recordings(pairs, recipe.preprocessing.audio, tokens)
+        ear = network.encoders["audio"]
+        assert isinstance(ear, AudioEncoder)  # noqa: S101 - for the type checker
+        frames = None
+        if ear.has_frozen:
+            frames = FrameStore(folder, ear, recipe.preprocessing.audio, distributed.rank())
+        recordings = Recordings(pairs, recipe.preprocessing.audio, tokens, frames)
+        if isinstance(ear, SpeechEmbeddingAudioEncoder) and "audio" not in known:
+            ear.standardise(_some_recordings(pairs, recordings))
     readings = None if recipe.preprocessing.sensors is None else SensorRows(pairs, recipe.preprocessing.sensors)
     truth, written = Truth.of(pairs, config), None
     if config.caption is not None and tokenizer is not None:
@@ -273,3 +284,11 @@ def _some_texts(pairs: Pairs, captions: list[list[Ids]], states: StateCache) -> 
     some = rows[:STATISTICS_ITEMS]
     for start in range(0, len(some), _STATISTICS_BATCH):
         yield states.load([(row, 0) for row in some[start : start + _STATISTICS_BATCH]])
+
+
+def _some_recordings(pairs: Pairs, recordings: Recordings) -> Iterator[AudioFeatures]:
+    """Those of training rows, drawn by a seed, for the rows may be in order of their speakers."""
+    rows = pairs.rows("train")
+    rows = np.random.default_rng(0).permutation(rows[pairs.recording_of_N[rows] >= 0])[:STATISTICS_ITEMS]
+    for start in range(0, len(rows), _STATISTICS_BATCH):
+        yield recordings.plain(rows[start : start + _STATISTICS_BATCH]).features

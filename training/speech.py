@@ -2,12 +2,15 @@
 
 # n recordings, T frames, V tokens, L tokens of a transcript"""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.ctc import CtcDecoder
+from models.errors import ConfigError
 from models.nets.encoders import Encoded
 from models.nets.network import Network
 from training.data.batches import BatchSource
@@ -15,6 +18,25 @@ from training.data.pairs import Rows
 from training.data.recordings import Spoken
 from training.encode import chunks, encode
 from training.measures.words import word_error_rate
+
+LANGUAGE_MODEL_STARTS = (b"\\data\\", b"mmap lm http://kheafield.com/code")
+"""How ARPA begins, and KenLM's own format."""
+
+
+def check_language_model(path: Path) -> None:
+    """Look at how the file begins; its tokens are the decoder's affair.
+
+    Raises:
+        ConfigError: there is none, or it is of another kind.
+    """
+    if not path.is_file():
+        raise ConfigError(f"language_model: there is no file {str(path)!r}. Name another, or none.")
+    with path.open("rb") as file:
+        start = file.read(4096).lstrip()
+    if not start.startswith(LANGUAGE_MODEL_STARTS):
+        raise ConfigError(
+            f"language_model: {path.name} is neither ARPA nor KenLM's format. Name another, or none."
+        )
 
 
 def transcript_loss(network: Network, encoded: Encoded, spoken: Spoken) -> Tensor | None:

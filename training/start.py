@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import GRAPH_TENSORS, Checkpoint, read_checkpoint
-from models.config import NetworkConfig
+from models.config import NetworkConfig, Preprocessing
 from models.errors import ConfigError
 from models.manifest import Columns
 from models.nets.network import Network
@@ -64,16 +64,17 @@ def kept_heads(network: NetworkConfig, columns: Columns, start: Checkpoint) -> d
     }
 
 
-def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
+def take_over(network: Network, start: Checkpoint, preprocessing: Preprocessing | None = None) -> dict[str, str]:
     """Load the encoders that both have, and every other part whose shape is the same.
 
-    Classes of another list of labels start anew, though they be as many.
+    Classes of another list of labels start anew, though they be as many. `preprocessing` is the recipe's: an
+    encoder of recordings knows nothing of other features. Images of another side are the same things.
 
     Returns:
         By modality, where its weights came from.
 
     Raises:
-        ConfigError: an encoder that both have is not the same.
+        ConfigError: an encoder that both have is not the same, or not on the same features.
     """
     theirs, ours = start.config.network, network.config
     shared = [name for name in network.modalities if name in theirs.modalities]
@@ -83,6 +84,12 @@ def take_over(network: Network, start: Checkpoint) -> dict[str, str]:
             raise ConfigError(
                 f"start_from {start.path}: its network.{name} is not the recipe's. Make them equal: {its}"
             )
+    heard = start.config.preprocessing.audio
+    if "audio" in shared and preprocessing is not None and preprocessing.audio != heard and heard is not None:
+        raise ConfigError(
+            f"start_from {start.path}: its preprocessing.audio is not the recipe's. Make them equal: "
+            f"{heard.model_dump(mode='json')}"
+        )
     relabelled = tuple(
         f"heads.{head}." for head, config in ours.classes.items() if theirs.classes.get(head) != config
     )

@@ -18,7 +18,7 @@ from benchmarks.speech.trained import labels_heard, texts_heard, trained, wavs
 from models.predictor import Predictor
 from recipes import spoken_digits
 from training.measures.words import transcript_figures
-from training.recipe import Recipe, read_recipe
+from training.recipe import Recipe, Stage, read_recipe
 
 RANDOM = "random"
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
@@ -70,7 +70,7 @@ def measure(
 def one(recipe: Recipe, rows: Rows, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure on the rows whose split is test."""
     start = perf_counter()
-    predictor = trained(recipe, rows, folder)
+    predictor = trained(recipe, rows, folder, options.work / "cache")
     seconds = perf_counter() - start
     held = recordings_of([row for row in rows if row["split"] == "test"])
     labels = recipe.data.columns.labels
@@ -95,9 +95,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speech loso", description=__doc__)
     parser.add_argument("--recordings", type=Path, required=True, help="of <digit>_<speaker>_<index>.wav")
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/digits.toml")
+    parser.add_argument("--more", type=Path, help="a folder of Speech Commands, whose digits are learnt from too")
     parser.add_argument("--speakers", default="", help="names with commas between them; all by default")
     parser.add_argument("--random", action="store_true", help="a random split instead")
-    parser.add_argument("--epochs", type=int, default=0, help="of stages.audio; the recipe's by default")
+    parser.add_argument("--epochs", type=int, default=0, help="of the encoder's stage; the recipe's by default")
     parser.add_argument("--strings", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the strings and the random split")
     parser.add_argument("--work", type=Path, default=Path("runs/speech/loso"), help="trained versions are kept")
@@ -105,6 +106,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     recipe = with_epochs(read_recipe(options.recipe), options.epochs)
     rows = spoken_digits.rows(options.recordings)
+    more = [] if options.more is None else spoken_digits.more_rows(options.more)
     speakers = sorted({row["speaker"] for row in rows})
     if not speakers:
         parser.error(f"{options.recordings} has no recordings")
@@ -113,10 +115,12 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--speakers: there are only {', '.join(speakers)}")
     found: dict[str, dict[str, Any]] = {}
     for name in [RANDOM] if options.random else asked:
-        own = at_random(rows, options.seed) if options.random else spoken_digits.rows(options.recordings, name)
+        split = at_random(rows, options.seed) if options.random else spoken_digits.rows(options.recordings, name)
+        own = split + more
         found[name] = one(recipe, own, options.work / name, options)
         print(name, found[name], flush=True)
     command = f"loso --recordings <recordings> --recipe recipes/{options.recipe.name} --strings {options.strings}"
+    command += " --more <commands>" if options.more is not None else ""
     command += f" --seed {options.seed}" + (f" --epochs {options.epochs}" if options.epochs else "")
     if options.random:
         keep("random_split", f"{command} --random", found[RANDOM], out=options.out)
@@ -126,8 +130,10 @@ def main(arguments: list[str]) -> None:
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe with so many epochs of stages.audio; as it is for 0."""
-    if not epochs or recipe.stages.audio is None:
+    """The recipe with so many epochs of the stage that trains its encoder; as it is for 0."""
+    name = "audio" if recipe.stages.audio is not None else "joint"
+    stage: Stage | None = getattr(recipe.stages, name)
+    if not epochs or stage is None:
         return recipe
-    stage = recipe.stages.audio.model_copy(update={"epochs": epochs})
-    return recipe.model_copy(update={"stages": recipe.stages.model_copy(update={"audio": stage})})
+    changed = {name: stage.model_copy(update={"epochs": epochs})}
+    return recipe.model_copy(update={"stages": recipe.stages.model_copy(update=changed)})

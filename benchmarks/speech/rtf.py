@@ -76,7 +76,7 @@ def factors(
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speech rtf", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints/digits/1")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints/digits/2")
     parser.add_argument("--recordings", type=Path, required=True, help="of <digit>_<speaker>_<index>.wav")
     parser.add_argument("--seconds", default="2,10,30")
     parser.add_argument("--rounds", type=int, default=20)

@@ -21,8 +21,8 @@ from training.run import Options, train
 _BATCH = 32
 
 
-def trained(recipe: Recipe, rows: Sequence[dict[str, str]], folder: Path) -> Predictor:
-    """Train on the rows, and write all into the folder.
+def trained(recipe: Recipe, rows: Sequence[dict[str, str]], folder: Path, cache: Path | None = None) -> Predictor:
+    """Train on the rows, and write all into the folder; frames of a frozen encoder into `cache`, for others too.
 
     What stands there already, by the same recipe on the same rows, is not trained again, and a training that was
     broken off goes on. So a command that was interrupted loses little.
@@ -37,6 +37,10 @@ def trained(recipe: Recipe, rows: Sequence[dict[str, str]], folder: Path) -> Pre
     if found is None:
         # Of each recipe its own: a state of another cannot go on.
         work = folder / f"work-{hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]}"
+        if cache is not None and not (work / "cache").exists():
+            work.mkdir(parents=True, exist_ok=True)
+            cache.mkdir(parents=True, exist_ok=True)
+            (work / "cache").symlink_to(cache.resolve(), target_is_directory=True)
         options = Options(data=manifest, out=folder / "checkpoints", work=work, resume=same)
         with TerminalProgress() as progress:
             found = train(recipe, options, progress)

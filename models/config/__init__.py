@@ -3,7 +3,12 @@
 The same objects build the network (`models.nets.network`), prepare its inputs (`models.preprocess`) and are
 stored in `config.json`."""
 
-from models.config.audio_encoders import AudioEncoder, ConformerAudioEncoder, ConvRecurrentAudioEncoder
+from models.config.audio_encoders import (
+    AudioEncoder,
+    ConformerAudioEncoder,
+    ConvRecurrentAudioEncoder,
+    SpeechEmbeddingAudioEncoder,
+)
 from models.config.base import Config
 from models.config.encoders import (
     ConvolutionalTextEncoder,
@@ -50,6 +55,7 @@ __all__ = [
     "SensorChannel",
     "SensorEncoder",
     "SensorPreprocessing",
+    "SpeechEmbeddingAudioEncoder",
     "TemporalConvSensorEncoder",
     "TextEncoder",
     "TextPreprocessing",

@@ -56,6 +56,22 @@ class ConformerAudioEncoder(Config):
         return self
 
 
+class SpeechEmbeddingAudioEncoder(Config):
+    """Google's network that tells spoken phrases apart (Lin et al. 2020), as it came, under small layers.
+
+    It takes what `preprocessing.audio` has with `bands = "speech_embedding"`.
+    """
+
+    kind: Literal["speech_embedding"]
+    num_mels: int = Field(32, ge=32, le=32, description="As preprocessing has it; training fills it in.")
+    subsampling: Literal[4] = Field(4, description="Features that one frame stands for.")
+    hidden: int = Field(96, ge=1, description="Half the width of a frame, and of what the vector passes.")
+    layers: int = Field(
+        0, ge=0, le=6, description="Of a recurrent network over the frames. 0: each, of 0.76 s, is read by itself."
+    )
+    dropout: float = Field(0.3, ge=0, lt=1)
+
+
 def check_subsampling(subsampling: int, num_convolutions: int) -> None:
     """Raise a ValueError where there are too few convolutions, each of which can halve time once."""
     if subsampling > 2**num_convolutions:
@@ -63,11 +79,13 @@ def check_subsampling(subsampling: int, num_convolutions: int) -> None:
 
 
 AudioEncoder = Annotated[
-    Annotated[ConvRecurrentAudioEncoder, Tag("cnn_gru")] | Annotated[ConformerAudioEncoder, Tag("conformer")],
+    Annotated[ConvRecurrentAudioEncoder, Tag("cnn_gru")]
+    | Annotated[ConformerAudioEncoder, Tag("conformer")]
+    | Annotated[SpeechEmbeddingAudioEncoder, Tag("speech_embedding")],
     Discriminator(
         kind_or("cnn_gru"),
         custom_error_type="audio_encoder",
-        custom_error_message="kind must be one of cnn_gru, conformer",
+        custom_error_message="kind must be one of cnn_gru, conformer, speech_embedding",
     ),
 ]
 """An encoder of recordings by its `kind`, which is cnn_gru where none is named."""

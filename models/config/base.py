@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import ConfigError
 
-_TAGS = ("recurrent", "cnn", "transformer", "minilm", "cnn_gru", "conformer", "mlp", "tcn")
+_TAGS = ("recurrent", "cnn", "transformer", "minilm", "cnn_gru", "conformer", "speech_embedding", "mlp", "tcn")
 """Of unions: pydantic puts them into the path of a fault, where nobody wrote them."""
 
 

@@ -27,6 +27,11 @@ class AudioPreprocessing(Config):
     num_mels: int = Field(64, ge=8, le=256)
     window_ms: float = Field(25.0, ge=5, le=200)
     hop_ms: float = Field(10.0, ge=2, le=100)
+    bands: Literal["htk", "speech_embedding"] = Field(
+        "htk",
+        description="htk: from 20 Hz to half the rate, on the mel scale of HTK. speech_embedding: 32 from 60 to "
+        "3,800 Hz on Slaney's, as the encoder of this kind was trained with.",
+    )
 
     @property
     def window(self) -> int:
@@ -42,6 +47,17 @@ class AudioPreprocessing(Config):
     def _windows_leave_no_gap(self) -> Self:
         if self.hop_ms > self.window_ms:
             raise ValueError(f"hop_ms ({self.hop_ms}) must be at most window_ms ({self.window_ms})")
+        return self
+
+    @model_validator(mode="after")
+    def _a_pretrained_encoder_knows_its_bands(self) -> Self:
+        if self.bands == "speech_embedding" and (
+            (self.num_mels, self.window_ms, self.hop_ms) != (32, 25.0, 10.0) or self.rate_hz not in (8_000, 16_000)
+        ):
+            raise ValueError(
+                'bands = "speech_embedding" needs num_mels = 32, window_ms = 25, hop_ms = 10, and rate_hz = 8000 '
+                "or 16000: above 3,800 Hz it hears nothing"
+            )
         return self
 
 

@@ -6,6 +6,7 @@ nothing; silence stays silent all the same.
 # S samples, T features, F bands, K frequencies, n recordings"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from models.config import AudioPreprocessing
 from models.sample import Sample
 
 MIN_HZ = 20.0
+SPEECH_HZ = (60.0, 3_800.0)
 RANGE_DB = 80.0
 QUIET = 1e-6
 """Power of a band's mean that counts as silence however little else there is: some 90 dB below full scale."""
@@ -31,7 +33,8 @@ class AudioPreprocessor:
         self._num_fft = 1 << (config.window - 1).bit_length()
         # Periodic Hann, as for spectra (the symmetric one is for filters).
         self._window_S = np.hanning(config.window + 1)[:-1].astype(np.float32)
-        self._bands_KF = mel_bands(config.num_mels, self._num_fft, config.rate_hz)
+        of_kind = slaney_bands if config.bands == "speech_embedding" else mel_bands
+        self._bands_KF = of_kind(config.num_mels, self._num_fft, config.rate_hz)
         self._scale = np.float32(1 / np.square(self._window_S).sum())
 
     def prepare(self, sample: Sample) -> Arrays | None:
@@ -74,11 +77,33 @@ def mel_bands(num_mels: int, num_fft: int, rate_hz: int) -> NDArray[np.float32]:
     top = 2595 * np.log10(1 + rate_hz / 2 / 700)
     bottom = 2595 * np.log10(1 + MIN_HZ / 700)
     edges = 700 * (10 ** (np.linspace(bottom, top, num_mels + 2) / 2595) - 1)
+    bands_KF = _triangles(frequencies_K, edges)
+    for band in np.flatnonzero(bands_KF.sum(axis=0) == 0):
+        bands_KF[np.abs(frequencies_K - edges[band + 1]).argmin(), band] = 1
+    weights: NDArray[np.float32] = (bands_KF / bands_KF.sum(axis=0)).astype(np.float32)
+    return weights
+
+
+def slaney_bands(num_mels: int, num_fft: int, rate_hz: int) -> NDArray[np.float32]:
+    """(K, F): triangles from 60 to 3,800 Hz, of equal area, as librosa has them by default.
+
+    Slaney's mel (1998, Auditory Toolbox) is linear up to 1,000 Hz, in steps of 66.7 Hz, and logarithmic above, 27
+    of them a factor of 6.4.
+    """
+    frequencies_K = np.arange(num_fft // 2 + 1) * (rate_hz / num_fft)
+    knee, step, growth = 1_000.0, 200 / 3, np.log(6.4) / 27
+    bottom, top = SPEECH_HZ[0] / step, knee / step + np.log(SPEECH_HZ[1] / knee) / growth
+    mels = np.linspace(bottom, top, num_mels + 2)
+    edges = np.where(mels < knee / step, step * mels, knee * np.exp(growth * (mels - knee / step)))
+    area_F = (edges[2:] - edges[:-2]) / 2 / (rate_hz / num_fft)
+    weights: NDArray[np.float32] = (_triangles(frequencies_K, edges) / area_F).astype(np.float32)
+    return weights
+
+
+def _triangles(frequencies_K: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
+    """(K, F): each rises from one edge to the next, and falls to the one after it."""
     low_F, middle_F, high_F = edges[:-2], edges[1:-1], edges[2:]
     rising_KF = (frequencies_K[:, None] - low_F) / (middle_F - low_F)
     falling_KF = (high_F - frequencies_K[:, None]) / (high_F - middle_F)
-    bands_KF = np.maximum(0, np.minimum(rising_KF, falling_KF))
-    for band in np.flatnonzero(bands_KF.sum(axis=0) == 0):
-        bands_KF[np.abs(frequencies_K - middle_F[band]).argmin(), band] = 1
-    weights: NDArray[np.float32] = (bands_KF / bands_KF.sum(axis=0)).astype(np.float32)
-    return weights
+    triangles_KF: NDArray[Any] = np.maximum(0, np.minimum(rising_KF, falling_KF))
+    return triangles_KF

@@ -13,15 +13,17 @@ from models.nets.encoders.audio import AudioEncoder, AudioFeatures, build_audio_
 from models.nets.encoders.conformer import Attention, Rotation, band, turned
 
 NAN = float("nan")
-NUM_MELS = 10
+NUM_MELS = 32
 SMALL = {"num_mels": NUM_MELS, "channels": [3, 4], "hidden": 8}
 KINDS: dict[str, dict[str, Any]] = {
     "gru": {"kind": "cnn_gru", "layers": 2, **SMALL},
     "conformer": {"kind": "conformer", "layers": 2, "heads": 2, "kernel": 5, **SMALL},
+    "speech embedding": {"kind": "speech_embedding", "hidden": 8},
 }
 KINDS |= {
     "gru, every feature": {**KINDS["gru"], "subsampling": 1},
     "gru, one in four": {**KINDS["gru"], "subsampling": 4},
+    "speech embedding, recurrent": {**KINDS["speech embedding"], "layers": 1},
     "conformer, of little reach": {**KINDS["conformer"], "reach": 3},
     "conformer, one in four": {**KINDS["conformer"], "subsampling": 4},
 }
@@ -99,6 +101,7 @@ def test_more_padding_changes_nothing_and_its_frames_are_zeros(kind: str) -> Non
         ("conformer", [12, 1, 4]),
         ("gru, one in four", [6, 1, 2]),
         ("conformer, one in four", [6, 1, 2]),
+        ("speech embedding", [6, 1, 2]),
     ],
 )
 def test_a_frame_stands_for_so_many_features_and_the_last_for_what_is_left(kind: str, frames: list[int]) -> None:
@@ -120,14 +123,17 @@ def test_the_order_of_features_counts_and_so_does_where_they_are(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_of_it_learns_and_nothing_comes_pretrained(kind: str) -> None:
+def test_all_but_what_is_frozen_learns(kind: str) -> None:
     encoder = encoder_of(kind)
     assert encoder.pretrained() == []
     encoder.train()
-    encoded = encoder.upper(padded(NAN))
+    encoded = encoder.upper(encoder.lower(*padded(NAN)))
     (encoded.vector_nD.sum() + encoded.tokens_nTW.square().sum()).backward()  # type: ignore[union-attr]
     learning = encoder.fresh()
-    assert len(learning) == len(list(encoder.parameters()))
+    frozen = [name for name, part in encoder.named_parameters() if not part.requires_grad]
+    assert len(learning) == len(list(encoder.parameters())) - len(frozen)
+    assert encoder.has_frozen == bool(frozen)
+    assert all(name.startswith("embedding.") for name in frozen)
     assert all(part.grad is not None and torch.isfinite(part.grad).all() for part in learning)
 
 
@@ -162,12 +168,13 @@ def test_a_frame_attends_to_those_within_reach_of_its_own_recording(reach: int) 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"kind": "lstm"}, "kind must be one of cnn_gru, conformer"),
+        ({"kind": "lstm"}, "kind must be one of cnn_gru, conformer, speech_embedding"),
         ({"channels": [4], "subsampling": 4}, "needs more channels"),
         ({"kind": "conformer", "channels": [4], "subsampling": 4}, "needs more channels"),
         ({"kind": "conformer", "hidden": 10, "heads": 4}, "multiple of heads"),
         ({"kind": "conformer", "hidden": 12, "heads": 4}, "must be even"),
         ({"kind": "conformer", "kernel": 4}, "must be odd"),
+        ({"kind": "speech_embedding", "layer": 5}, "did you mean 'layers'"),
         ({"kind": "conformer", "kernal": 5}, "did you mean 'kernel'"),
     ],
 )

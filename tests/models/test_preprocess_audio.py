@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.config import AudioPreprocessing
-from models.preprocess.audio import AudioPreprocessor, mel_bands
+from models.preprocess.audio import AudioPreprocessor, mel_bands, slaney_bands
 from models.sample import Sample
 
 CONFIG = AudioPreprocessing(rate_hz=16_000, num_mels=64)  # windows of 400 samples, every 160
@@ -78,3 +78,34 @@ def test_every_band_has_a_frequency_and_its_weights_sum_to_1() -> None:
         bands_KF = mel_bands(num_mels, 1 << (config.window - 1).bit_length(), rate_hz)
         assert bands_KF.sum(axis=0) == pytest.approx(np.ones(num_mels))
         assert (bands_KF >= 0).all()
+
+
+SPEECH = {"num_mels": 32, "bands": "speech_embedding"}
+
+
+def test_slaney_s_bands_are_of_equal_area_and_hear_up_to_3800_hz() -> None:
+    for rate_hz, num_fft in ((8_000, 256), (16_000, 512)):
+        bands_KF = slaney_bands(32, num_fft, rate_hz)
+        heard = np.flatnonzero(bands_KF.sum(axis=1)) * rate_hz / num_fft
+        assert (heard.min(), heard.max()) == (62.5, 3_781.25)
+        # Of the area that a triangle has where it is not cut into steps of 31.25 Hz.
+        assert bands_KF.sum(axis=0) == pytest.approx(np.ones(32), abs=0.05)
+
+
+def test_a_recording_at_8_and_at_16_khz_sounds_alike_to_the_speech_embedding() -> None:
+    def voice(rate_hz: int) -> np.ndarray:
+        times = np.arange(rate_hz // 2) / rate_hz
+        return sum(np.sin(2 * np.pi * 130 * k * times + k * k) / k for k in range(1, 25)) / 8  # type: ignore[return-value]
+
+    low, high = (
+        features(voice(rate_hz), AudioPreprocessing(rate_hz=rate_hz, **SPEECH))  # type: ignore[arg-type]
+        for rate_hz in (8_000, 16_000)
+    )
+    assert low.shape == high.shape
+    assert np.abs(low - high).max() < 0.02  # 0.8 dB
+
+
+def test_the_speech_embedding_s_bands_come_with_its_sizes() -> None:
+    for changes in ({"num_mels": 40}, {"hop_ms": 5.0}, {"rate_hz": 44_100}):
+        with pytest.raises(ValueError, match="num_mels = 32"):
+            AudioPreprocessing(**{**SPEECH, **changes})  # type: ignore[arg-type]

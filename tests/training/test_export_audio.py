@@ -30,7 +30,7 @@ from tests.tiny import (
 from training import assemble
 from training.export import export_network
 
-NUM_MELS = 16
+NUM_MELS = 32
 KINDS: dict[str, dict[str, Any]] = {
     "gru": {"kind": "cnn_gru", "num_mels": NUM_MELS, "channels": [4, 4], "hidden": 8, "layers": 2},
     "conformer": {
@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "heads": 2,
     },
 }
+KINDS["speech embedding"] = {"kind": "speech_embedding", "hidden": 8}
 KINDS["conformer, of little reach"] = {**KINDS["conformer"], "reach": 3}
 KINDS["gru, one in four"] = {**KINDS["gru"], "subsampling": 4}
 LENGTHS = (13, 1, 30, 2)
@@ -109,13 +110,13 @@ def test_the_graphs_equal_the_network_for_sizes_that_were_not_traced(kind: str, 
         encoded = network.encode("audio", tensors)
         frames = network.frames(network.encoders["audio"](**tensors))
     found = engine._encoders["audio"].run(inputs)
-    for name, expected in zip(("vector", "tokens", "valid"), encoded, strict=True):
+    for name, expected in zip(("vector", "tokens", "valid"), encoded[:3], strict=True):
         assert expected is not None
         assert_close(found[name], expected.numpy())
     assert engine._ctc is not None
     found = engine._ctc.run(inputs)
     assert_close(found["log_probs"], frames.numpy())
-    subsampling = KINDS[kind].get("subsampling", 2)
+    subsampling = getattr(config.audio, "subsampling", 0)
     assert found["frame_lengths"].tolist() == [-(-length // subsampling) for length in lengths]
     assert found["frame_lengths"].dtype == np.int64
 
@@ -237,9 +238,9 @@ def test_each_role_of_recordings_has_a_graph_with_its_inputs_and_outputs() -> No
 
 
 def test_a_version_on_disk_gives_the_same_frames(tmp_path: Path) -> None:
-    checkpoint = checkpoint_of(NetworkConfig.tiny_audio())
+    checkpoint = checkpoint_of(config_of())
     read = read_checkpoint(write_checkpoint(tmp_path / "tiny" / "1", checkpoint))
-    assert read.config.network == NetworkConfig.tiny_audio()
+    assert read.config.network == config_of()
     before, after = (OnnxEngine(part).frames(batch_of()) for part in (checkpoint, read))
     assert (before.log_probs_nTV == after.log_probs_nTV).all()
 

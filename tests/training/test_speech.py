@@ -23,6 +23,7 @@ from tests.tiny import Recorder, write_pairs
 from training import run
 from training.data.recordings import Spoken
 from training.recipe import Recipe
+from training.setup import set_up
 from training.speech import transcript_loss
 
 
@@ -182,5 +183,43 @@ def test_a_language_model_goes_into_the_version_and_decides_in_beam_search(data:
     # After one epoch all words are about as likely, so that only the model tells.
     assert "a" not in heard(predictor, "a b a", Decoding(num_beams=8)).text
     missing = spoken_recipe(language_model=str(tmp_path / "none.arpa"))
+    (tmp_path / "other.arpa").write_text("words that no model was made of")
+    other = spoken_recipe(language_model=str(tmp_path / "other.arpa"))
+    with pytest.raises(ConfigError, match=r"other\.arpa is neither ARPA nor KenLM"):
+        run.check(other, data, Recorder())
     with pytest.raises(ConfigError, match="language_model: there is no file"):
         run.check(missing, data, Recorder())
+
+
+def test_a_frozen_ear_is_trained_under_from_the_bytes_to_the_transcript(data: Path, tmp_path: Path) -> None:
+    # With random weights: what the package's own hear is measured in docs/speech.md.
+    one = {"epochs": 1, "batch_size": 8}
+    recipe = spoken_recipe(
+        pretrained_audio="none",
+        preprocessing={"audio": {"rate_hz": 8_000, "num_mels": 32, "bands": "speech_embedding"}},
+        network={
+            "width": 16,
+            "audio": {"kind": "speech_embedding", "hidden": 8},
+            "transcript": {"units": "words"},
+            "embedding": {"dimensions": 8},
+        },
+        augmentation={"audio_variants": 1},
+        stages={"audio": one, "fusion": one},
+    )
+    folder = train(data, recipe, tmp_path)
+    assert list((tmp_path / "work" / "cache").glob("frames-*/index.jsonl"))
+    checkpoint = read_checkpoint(folder)
+    first = checkpoint.weights["encoders.audio.embedding.convolutions.0.weight"]
+    again = spoken_recipe(**{**recipe.model_dump(), "start_from": str(folder)})
+    network = set_up(again, run.read(again, data), tmp_path / "again", Recorder()).plan.bench.network
+    embedding = network.encoders["audio"].get_submodule("embedding.convolutions.0")
+    assert np.array_equal(embedding.state_dict()["weight"].numpy(), first)
+    assert heard(load_predictor(checkpoint, engine="onnx"), "a b").words is not None
+
+
+def test_an_encoder_of_recordings_is_not_started_on_other_features(
+    version: Path, data: Path, tmp_path: Path
+) -> None:
+    recipe = spoken_recipe(start_from=str(version), preprocessing={"audio": {"rate_hz": 16_000, "num_mels": 16}})
+    with pytest.raises(ConfigError, match=r"preprocessing\.audio is not the recipe's.*'rate_hz': 8000"):
+        set_up(recipe, run.read(recipe, data), tmp_path, Recorder())
