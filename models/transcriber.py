@@ -25,7 +25,10 @@ from models.word_times import place_words
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utterances:
-    """A recording's stretches between its pauses, ready to be read, and where each begins, in seconds."""
+    """A recording's stretches between its pauses, ready to be read, and where each begins, in seconds.
+
+    The first may begin before the recording does, by the silence that is put around.
+    """
 
     examples: tuple[Example, ...] = ()
     starts: tuple[float, ...] = ()
@@ -52,6 +55,7 @@ class Transcriber:
         if head is None or encoder is None or audio is None:
             raise ValueError("this network has no transcript")
         self.pause_seconds = head.pause_seconds
+        self._around_seconds = head.around_seconds
         self.rate_hz = audio.rate_hz
         self._hop_seconds = audio.hop / audio.rate_hz
         self._preprocessors, self._engine = preprocessors, engine
@@ -71,9 +75,10 @@ class Transcriber:
         if sample.audio is None:
             raise InputError("audio", "there is nothing to transcribe. Send a recording.")
         segments = cut(sample.audio, self.rate_hz, pause_seconds=self.pause_seconds)
+        around = round(self._around_seconds * self.rate_hz)
         return Utterances(
-            tuple(self._preprocessors.prepare(Sample(audio=segment.samples_S)) for segment in segments),
-            tuple(segment.start_seconds for segment in segments),
+            tuple(self._preprocessors.prepare(Sample(audio=np.pad(one.samples_S, around))) for one in segments),
+            tuple(one.start_seconds - self._around_seconds for one in segments),
         )
 
     def transcribe(self, recordings: Sequence[Utterances], decoding: Decoding = GREEDY) -> list[Transcript]:
@@ -125,8 +130,8 @@ def join(parts: Sequence[tuple[float, Transcript]], num_alternatives: int) -> Tr
 def _later(word: Word, seconds: float) -> Word:
     return replace(
         word,
-        start_seconds=round(word.start_seconds + seconds, 3),
-        end_seconds=round(word.end_seconds + seconds, 3),
+        start_seconds=round(max(0.0, word.start_seconds + seconds), 3),
+        end_seconds=round(max(0.0, word.end_seconds + seconds), 3),
     )
 
 

@@ -53,6 +53,12 @@ class CtcHead(Config):
         le=5,
         description="Silence of this length parts a recording into pieces that are read alone.",
     )
+    around_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Silence that is put before and behind each piece, for recordings that are cut close.",
+    )
     tokens: tuple[str, ...] = Field(
         (), description='Training fills them in. Number 0 is the blank, "". A word begins with "\u2581".'
     )
