@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
+from models.predictor import Predictor
+from models.preprocess import Preprocessors
 from models.sample import Sample
 from models.transcriber import Utterances, join
 from models.transcript import Alternative, Transcript, Word
-from tests.fakes import RATE_HZ, FakeEngine, make_predictor
+from tests.fakes import RATE_HZ, FakeEngine, make_predictor, make_tokenizer
 
 
 def sound(*loudness: float) -> np.ndarray:
@@ -32,6 +34,28 @@ def test_a_recording_is_read_in_pieces_between_its_pauses_by_one_pass() -> None:
     assert [one.text for one in (first, second, third)] == ["a a", "", "a"]
     assert second == Transcript()
     assert [word.start_seconds for word in first.words] == pytest.approx([0.0, 0.7], abs=0.03)
+
+
+def test_silence_around_a_piece_is_read_with_it_and_moves_no_word() -> None:
+    plain = make_predictor("speech", hears=True)
+    head = plain.config.network.transcript
+    assert head is not None
+    network = plain.config.network.model_copy(
+        update={"transcript": head.model_copy(update={"around_seconds": 0.2})}
+    )
+    config = plain.config.model_copy(update={"network": network})
+    around = Predictor(config, Preprocessors(config.preprocessing, make_tokenizer()), FakeEngine()).transcriber
+    assert plain.transcriber is not None
+    assert around is not None
+    sample = Sample(audio=sound(*WORD))
+    one, other = plain.transcriber.prepare(sample), around.prepare(sample)
+    assert other.starts == pytest.approx((-0.2,))
+    lengths = [len(part.examples[0].arrays["audio"]["features"]) for part in (one, other)]
+    assert lengths[1] == lengths[0] + 2 * 20  # features, of 10 ms
+    [before], [after] = plain.transcriber.transcribe([one]), around.transcribe([other])
+    for word, again in zip(before.words, after.words, strict=True):
+        assert again.start_seconds == pytest.approx(word.start_seconds, abs=0.03)
+        assert again.start_seconds >= 0
 
 
 def test_nothing_at_all_takes_no_pass() -> None:
