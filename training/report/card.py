@@ -237,7 +237,7 @@ def _training(config: CheckpointConfig, metrics: Mapping[str, Any], files: Colle
         "## Training",
         f"`python -m training train RECIPE --data {metrics['data']['manifest']}`; the recipe is in `config.json`, "
         "under `provenance`.",
-        f"Seed {provenance['seed']}{commit}, torch {provenance['torch']}. Image weights start from: "
+        f"Seed {provenance['seed']}{commit}, torch {provenance['torch']}. Pretrained weights: "
         f"{provenance['pretrained']}. Hardware: {provenance['hardware']}.",
         "Accuracies are those of the validation split after the stage's last epoch, given all that it trains; of "
         "heads of several labels it is the mean average precision, and of numbers R².",

@@ -85,7 +85,7 @@ def test_a_card_says_what_it_was_made_of(config: CheckpointConfig) -> None:
         "| text to image | 0.500 | 0.750 | 1.000 | 0.700 | 1.5 | 1,200 |",
         "| colour | 0.625 (0.875) | 0.625 (0.875) |",
         "| joint | 1 | 1.5 | 2.500 | 0.700 |",
-        "Seed 7, torch 2.6. Image weights start from: random weights. Hardware: an abacus.",
+        "Seed 7, torch 2.6. Pretrained weights: random weights. Hardware: an abacus.",
         "| colour | 2 | 1 |",
     ):
         assert expected in card
