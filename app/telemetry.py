@@ -83,12 +83,12 @@ class TelemetryMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
+        if self._root_path and scope["type"] != "lifespan":
+            scope["root_path"] = self._root_path
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         trace = Trace(_request_id(scope["headers"]))
-        if self._root_path:
-            scope["root_path"] = self._root_path
         scope["state"] = {**scope.get("state", {}), "request_id": trace.request_id, "trace": trace}
         with self._metrics.in_flight.track_inprogress():
             try:

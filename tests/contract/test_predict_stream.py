@@ -262,6 +262,17 @@ def test_where_a_key_is_needed_a_stream_needs_one_and_other_sites_may_not(start:
         assert ask(socket, WORDS)["status"] == 200
 
 
+@pytest.mark.parametrize("kept", ["", "/shop"])
+def test_a_proxy_may_take_its_part_of_the_path_away_or_leave_it(start: Start, kept: str) -> None:
+    client = start(root_path="/shop", require_key="all", api_keys=hash_key(b"secret"))
+    with stream(client, kept, additional_headers={"X-API-Key": "secret"}) as socket:
+        found = ask(socket, {"text": "red"})
+        assert found["matches"][0]["image_url"].startswith("/shop/galleries/")
+    with pytest.raises(InvalidStatus) as caught, stream(client, kept):
+        pass
+    assert caught.value.response.status_code == 401
+
+
 def test_when_the_service_stops_what_was_taken_is_answered(tmp_path: Path) -> None:
     held: list[Service] = []
     engine = FakeEngine()
