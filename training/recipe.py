@@ -256,6 +256,12 @@ class Recipe(Config):
             raise ValueError("network.transcript: nothing trains it. Add stages.audio or stages.joint")
         if bool(self.data.columns.caption) != (self.network.caption is not None):
             raise ValueError("caption: data.columns and network must both have it, or neither")
+        caption, columns = self.network.caption, self.data.columns
+        if caption is not None and "text" in caption.reads and (both := set(columns.text) & set(columns.caption)):
+            raise ValueError(
+                f"network.caption.reads: {min(both)!r} is a column of data.columns.text too, so a caption would "
+                "learn to copy what it reads. Leave text out of reads, or name another column"
+            )
         if self.stages.caption is not None and self.network.caption is None:
             raise ValueError("stages.caption: there is no network.caption that it could train")
         if self.network.caption is not None and not (self.stages.caption or self.stages.joint):

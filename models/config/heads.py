@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.config.base import Config
 
@@ -107,6 +107,12 @@ class CaptionHead(Config):
     tokens: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Training fills them in: numbers, in the tokenizer, of the subwords that can be written."
     )
+
+    @field_validator("reads")
+    @classmethod
+    def _in_the_order_of_a_batch(cls, reads: tuple[str, ...]) -> tuple[str, ...]:
+        # As subsets are named, by which captions are measured.
+        return tuple(sorted(reads, key=("image", "text", "audio", "sensors").index))
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from models.calibration import subset_name
 from models.config import ClassificationHead, ImageEncoder, NetworkConfig, Preprocessing, RecurrentTextEncoder
 from models.errors import ConfigError
 
@@ -49,6 +50,12 @@ def test_modalities_are_those_with_an_encoder_in_a_fixed_order(
     parts: dict[str, object], modalities: tuple[str, ...]
 ) -> None:
     assert NetworkConfig(**parts).modalities == modalities
+
+
+def test_what_a_caption_reads_is_named_as_subsets_are() -> None:
+    """Captions are measured by the subset of what they read: `text+image` is none."""
+    reads = NetworkConfig.tiny_caption(reads=["text", "image"]).caption.reads  # type: ignore[union-attr]
+    assert subset_name(reads) == "image+text"
 
 
 def test_a_head_needs_two_labels() -> None:

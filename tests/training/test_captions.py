@@ -161,6 +161,14 @@ def test_joint_training_alone_learns_to_write_too(data: Path) -> None:
             "caption: data.columns and network must both",
         ),
         ({"data": {"columns": {**COLUMNS, "labels": ["caption"]}}}, "a head named 'caption'"),
+        (
+            {
+                "data": {"columns": {**COLUMNS, "caption": ["words", "name"]}},
+                "network": NetworkConfig.tiny_caption(tokens=(), reads=["image", "text"]).model_dump()
+                | {"classes": {}},
+            },
+            "network.caption.reads: 'name' is a column of data.columns.text too",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_write_is_refused(change: dict[str, Any], message: str) -> None:
@@ -195,6 +203,15 @@ def test_a_step_draws_captions_of_each_row_and_nothing_beyond_their_end() -> Non
     assert (IGNORED,) * 4 in texts  # row 1 has only one
     assert not drawn.hidden_n.any()
     assert written.draw(np.array([0, 1]), 1, 1.0, torch.Generator()).hidden_n.all()
+
+
+def test_each_of_a_great_many_captions_is_drawn_some_time() -> None:
+    written = Written([[[number] for number in range(3, 103)]], max_tokens=2)
+    draws = (
+        written.draw(np.array([0]), 4, 0.0, torch.Generator().manual_seed(seed)).targets_RT[:, 0].tolist()
+        for seed in range(300)
+    )
+    assert {number for four in draws for number in four} == set(range(3, 103))
 
 
 def test_a_text_that_is_too_long_is_cut_and_has_no_end() -> None:

@@ -41,12 +41,13 @@ class Written:
 
     def draw(self, rows: Rows, count: int, blind: float, generator: torch.Generator) -> Drawn:
         """At most `count` of each row's captions, all as likely; and a share `blind` of the rows hidden."""
-        keys = torch.rand((len(rows), 1 << 6), generator=generator).numpy()
+        most = max([1 << 6, *(len(self._captions[row]) for row in rows)])
+        keys = torch.rand((len(rows), most), generator=generator).numpy()
         hidden_n = torch.rand(len(rows), generator=generator) < blind
         texts: list[Sequence[int] | None] = []
         for row, own_keys in zip(rows, keys, strict=True):
             own = self._captions[row]
-            order = np.argsort(own_keys[: len(own)]) if len(own) <= len(own_keys) else np.arange(len(own))
+            order = np.argsort(own_keys[: len(own)])
             texts += _padded([own[place] for place in order[:count]], count)
         return self._drawn(texts, hidden_n)
 
