@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from app.service import Service
 from app.settings import Settings
 from tests.fakes import make_service, serving
+
+# A time is measured in benchmarks, and asserted nowhere: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # What `python -m app doctor` wrote here must not change what is tested, in processes that tests start neither.
 os.environ["INTERMODAL_SETTINGS_FILE"] = os.devnull
