@@ -25,6 +25,7 @@ PROGRAM = "python -m app"
 MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
 ORIGIN_PATTERN = r"https?://[^\s,/*]+"
 WORKERS_ON_A_CARD = 2
+MAX_SECONDS = 1e8  # three years: what an event loop can wait for
 
 
 class Settings(BaseSettings):
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,  # compose passes a variable on as an empty one
         frozen=True,
         extra="forbid",
+        allow_inf_nan=False,  # a clock that runs out never is no clock
         cli_prog_name=PROGRAM,
         cli_kebab_case=True,
         cli_hide_none_type=True,
@@ -204,6 +206,13 @@ class Settings(BaseSettings):
     settings_file: Path = Field(
         DEFAULT_FILE, description="File with lines of VARIABLE=value, read where it is there; see doctor."
     )
+
+    @field_validator("*")
+    @classmethod
+    def _not_for_ever(cls, value: object) -> object:
+        if isinstance(value, float) and value > MAX_SECONDS:
+            raise ValueError(f"Input should be less than or equal to {MAX_SECONDS:,.0f}")
+        return value
 
     @field_validator("forwarded_allow_ips")
     @classmethod

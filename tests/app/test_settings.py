@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.settings import Settings
+from app.settings import Settings, flag
 from app.settings_reading import load_settings, unknown_variables
 from models.errors import ConfigError
 
@@ -192,3 +192,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
         file.write_bytes(content)
     with pytest.raises(ConfigError, match="settings-file"):
         load_settings(["--settings-file", str(file)])
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "-1"])
+@pytest.mark.parametrize(
+    "name", [name for name, field in Settings.model_fields.items() if field.annotation is float]
+)
+def test_a_time_is_a_number_that_a_clock_can_run_out_of(name: str, value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"INTERMODAL_{name.upper()} \(--[a-z-]+\) is '{value}': Input should be"
+    ):
+        load_settings([flag(name), value])
