@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.serving import report
 from benchmarks.serving.bench import Bench, add_options, make_bench
-from benchmarks.serving.ceiling import alone, check
+from benchmarks.serving.ceiling import check
 from benchmarks.serving.exchange import Connection, Reply
 from benchmarks.serving.processes import cpu_seconds, pss_mb
 from benchmarks.serving.requests import Pair, multipart, post
@@ -48,6 +48,41 @@ def _start(bench: Bench, data: str) -> dict[str, float]:
     with running(Server(command, port, bench.probe)) as server:
         # To the first right answer, which itself takes some 0.03 s of both.
         return {"wall_seconds": round(server.ready_seconds, 3), "cpu_seconds": round(cpu_seconds(server.pid), 3)}
+
+
+def beyond(bench: Bench, server: Server, times: int) -> dict[str, float]:
+    """What one item costs over HTTP and in process: asked in turn, so that a neighbour slows both."""
+    return asyncio.run(_in_turn(bench, server, times))
+
+
+async def _in_turn(bench: Bench, server: Server, times: int) -> dict[str, float]:
+    requests, predictor, connection = bench.good(), bench.model.predictor(), Connection(server.port)
+    inside: list[float] = []
+    over: list[float] = []
+    inside_cpu, server_cpu = 0.0, cpu_seconds(server.pid)
+    for number in range(times):
+        start, cpu = time.perf_counter(), time.process_time()
+        bench.model.answer(predictor, [bench.pairs[number % len(bench.pairs)]])
+        inside.append(1000 * (time.perf_counter() - start))
+        inside_cpu += time.process_time() - cpu
+        await connection.open()
+        start = time.perf_counter()
+        reply = await connection.ask(requests[number % len(requests)].data)
+        over.append(1000 * (time.perf_counter() - start))
+        if reply.status != 200:
+            raise RuntimeError(f"{reply.status}: {reply.body[:300]!r}")
+    connection.close()
+    server_cpu = cpu_seconds(server.pid) - server_cpu
+    pairs = zip(inside, over, strict=True)
+    return {
+        "in_process_p50_ms": round(statistics.median(inside), 2),
+        "http_p50_ms": round(statistics.median(over), 2),
+        "above_ms": round(statistics.median(over) - statistics.median(inside), 2),
+        "above_in_pairs_p50_ms": round(statistics.median(one - other for other, one in pairs), 2),
+        "in_process_cpu_ms": round(1000 * inside_cpu / times, 2),
+        "server_cpu_ms": round(1000 * server_cpu / times, 2),
+        "cpu_above_ms": round(1000 * (server_cpu - inside_cpu) / times, 2),
+    }
 
 
 def refused(pair: Pair) -> dict[str, tuple[int, bytes]]:
@@ -112,8 +147,9 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving costs", description=__doc__)
     add_options(parser)
-    parser.add_argument("--rounds", type=int, default=5, help="of starts, and of one item alone")
-    parser.add_argument("--seconds", type=float, default=8, help="of load, and of one item alone")
+    parser.add_argument("--rounds", type=int, default=5, help="of starts")
+    parser.add_argument("--seconds", type=float, default=8, help="of load")
+    parser.add_argument("--items", type=int, default=300, help="asked one at a time, over HTTP and in process")
     parser.add_argument("--times", type=int, default=50, help="that each refusal is asked for")
     options, flags = parser.parse_known_args(arguments)
     bench = make_bench(options, flags)
@@ -122,12 +158,12 @@ def main(arguments: Sequence[str]) -> None:
         refusing: Mapping[str, Mapping[str, float]] = refusals(bench, server, options.times)
         check(bench.workload.closed(server.port, CONNECTIONS, options.seconds).wait())
         memory_mb = pss_mb(server.pid)
-        singles = [alone(bench, server, options.seconds / 2) for _ in range(options.rounds)]
+        beyond(bench, server, 20)  # to warm up
+        one_item = beyond(bench, server, options.items)
     found = {
         "ready": ready,
         f"memory_pss_mb_after_{CONNECTIONS}_connections": round(memory_mb, 1),
-        "alone": report.medians(singles),
-        "alone_above_ms_from_to": report.spread(singles, "above_ms"),
+        "one_item": one_item,
         "refusals": refusing,
         "slowest_refusal_p50_ms": max(one["p50_ms"] for one in refusing.values()),
         "slowest_refusal_ms": max(one["most_ms"] for one in refusing.values()),
