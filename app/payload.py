@@ -34,6 +34,7 @@ PREDICT_FIELDS = (
 )
 MAX_VERSION = 1_000_000_000
 MAX_WEIGHT = 1_000
+DEFAULT_MATCHES = 5
 SEARCH_FIELDS = (
     *MODALITY_FIELDS, "vector", "like", "weights", "min_score", "group_by", "after", *RETRIEVAL_FIELDS
 )  # fmt: skip
@@ -156,9 +157,16 @@ def read_batch(fields: RawFields, settings: Settings) -> list[PredictRequest | E
     if len(items) > settings.max_items_per_batch:
         limit = settings.max_items_per_batch
         raise TooLargeError("items", f"{len(items):,} items; the limit is {limit:,}. Send several batches.")
-    requests = [_read_item(item, settings) for item in items]
-    check_matches([request for request in requests if isinstance(request, PredictRequest)], settings)
-    return requests
+    _check_count(len(items), sum(map(_asked_matches, items)), settings)  # before any is read
+    return [_read_item(item, settings) for item in items]
+
+
+def _asked_matches(item: object) -> int:
+    """How many matches an item asks for, right or wrong."""
+    if not isinstance(item, dict) or item.get("retrieve") is False:
+        return 0
+    count = item.get("top_k")
+    return count if isinstance(count, int) and count > 0 else DEFAULT_MATCHES
 
 
 def check_matches(requests: Sequence[PredictRequest], settings: Settings) -> None:
@@ -167,9 +175,14 @@ def check_matches(requests: Sequence[PredictRequest], settings: Settings) -> Non
     Raises:
         TooLargeError: more than `max_matches_per_batch`; a single item is let through.
     """
-    count = sum(request.search.top_k for request in requests if request.search is not None)
-    if len(requests) > 1 and count > (limit := settings.max_matches_per_batch):
-        detail = f"{count:,} matches in all; the limit is {limit:,}. Ask each for fewer, or send several batches."
+    _check_count(len(requests), sum(request.search.top_k for request in requests if request.search), settings)
+
+
+def _check_count(num_items: int, num_matches: int, settings: Settings) -> None:
+    if num_items > 1 and num_matches > (limit := settings.max_matches_per_batch):
+        detail = (
+            f"{num_matches:,} matches in all; the limit is {limit:,}. Ask each for fewer, or send several batches."
+        )
         raise TooLargeError("top_k", detail)
 
 
@@ -250,6 +263,6 @@ def _search(reader: FieldReader, settings: Settings) -> Query:
     where = reader.json("filter")
     return Query(
         target=reader.text("target") or DEFAULT_TARGET,
-        top_k=reader.integer("top_k", 5, least=1, most=settings.max_top_k),
+        top_k=reader.integer("top_k", DEFAULT_MATCHES, least=1, most=settings.max_top_k),
         where=None if where is None else parse_filter(where),
     )
