@@ -220,7 +220,7 @@ def hardware() -> dict[str, Any]:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints/fashion/1")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "checkpoints/fashion/2")
     parser.add_argument("--images", type=Path, help="a folder; its files' names are the texts")
     parser.add_argument("--items", type=int, default=1000, help="for parity")
     parser.add_argument("--precision", choices=get_args(Precision), default="auto")

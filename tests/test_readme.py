@@ -1,8 +1,8 @@
 """README's shell blocks are run as they stand, in a folder that looks like the repository's.
 
 The comment before a block says how: `serve` (a service is started in place of `make serve`, which would
-install a venv), `ask` and `hear` (run against that service), `train` (with this interpreter for `.venv`'s) or
-`skip`."""
+install a venv), `ask`, `hear`, `keep` and `write` (run against that service), `train` (with this interpreter for
+`.venv`'s) or `skip`."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import pytest
 
 from tests.documents import ROOT, blocks, commands, free_port, make_clone, service, shell
 
-KINDS = ("serve", "ask", "hear", "keep", "train", "skip")
+KINDS = ("serve", "ask", "hear", "keep", "write", "train", "skip")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -66,6 +66,16 @@ def test_a_request_of_the_readme_is_answered(command: str, clone: Path, address:
     answer = answer_to(command, clone, address)
     assert "status" not in answer, answer  # a problem has one
     assert answer["model"]["name"] == "fashion"
+
+
+@needs_curl
+@pytest.mark.parametrize("command", commands(README, "write"))
+def test_a_title_is_written_word_by_word(command: str, clone: Path, address: str) -> None:
+    told = shell(command.replace("127.0.0.1:8000", address), clone).stdout
+    *pieces, whole = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+    assert len(pieces) > 1
+    assert "".join(piece["text"] for piece in pieces) == whole["text"]
+    assert whole["model"]["name"] == "fashion"
 
 
 @needs_curl

@@ -15,7 +15,7 @@ from models.checkpoint import CONFIG, embedding_id
 
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "tests/data/old/1"
-SHIPPED = ROOT / "checkpoints/fashion/1"
+SHIPPED = ROOT / "checkpoints/fashion/2"
 
 
 def write_version(root: Path, version: int, *, source: Path = SMALL) -> Path:

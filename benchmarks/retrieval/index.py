@@ -160,7 +160,7 @@ def cpu_model() -> str:
 def main(arguments: list[str]) -> None:
     """Measure one size; it is added to the file of results under its name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval index", description=__doc__)
-    parser.add_argument("--gallery", type=Path, default=ROOT / "checkpoints/fashion/1/gallery")
+    parser.add_argument("--gallery", type=Path, default=ROOT / "checkpoints/fashion/2/gallery")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--queries", type=int, default=2000)

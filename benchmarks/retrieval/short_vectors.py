@@ -40,7 +40,7 @@ def own_found(texts_NE: np.ndarray, images_NE: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gallery", type=Path, default=ROOT / "checkpoints/fashion/1/gallery")
+    parser.add_argument("--gallery", type=Path, default=ROOT / "checkpoints/fashion/2/gallery")
     folder = parser.parse_args().gallery
     tensors = load_file(folder / "vectors.safetensors")
     items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]

@@ -26,7 +26,7 @@ DIMENSIONS = 256
 PACE_PER_S = 2_000
 """Vectors: a service that embeds what it is sent writes fewer, for an inference stands before each."""
 
-_BASE = real(ROOT / "checkpoints/fashion/1/gallery", DIMENSIONS)
+_BASE = real(ROOT / "checkpoints/fashion/2/gallery", DIMENSIONS)
 _BATCH = 100
 _NUM_QUERIES = 1000
 

@@ -46,7 +46,7 @@ def load_pairs(folder: Path | None, count: int) -> list[Pair]:
     if folder is not None:
         files = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:count]]
     else:
-        with zipfile.ZipFile(ROOT / "checkpoints/fashion/1/gallery/thumbnails.zip") as archive:
+        with zipfile.ZipFile(ROOT / "checkpoints/fashion/2/gallery/thumbnails.zip") as archive:
             files = [archive.read(name) for name in archive.namelist()[:count]]
     return [Pair(data, f"{_TITLES[number % len(_TITLES)]} {number}") for number, data in enumerate(files)]
 

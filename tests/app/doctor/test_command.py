@@ -43,7 +43,7 @@ def test_a_broken_checkpoint_is_told_and_nothing_is_written(
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["--num-threads", "0"], "INTERMODAL_NUM_THREADS"), (["--models", "absent"], "fashion@1")],
+    [(["--num-threads", "0"], "INTERMODAL_NUM_THREADS"), (["--models", "absent"], "fashion@2")],
 )
 def test_wrong_settings_end_with_status_2(
     tmp_path: Path,
@@ -89,10 +89,10 @@ def test_the_command_measures_the_shipped_model_and_writes_settings_that_serve_r
     lines = run.stdout.splitlines()
     verdicts = [line for line in lines[: lines.index("")] if line]
     assert run.returncode == int(any(" problem " in line for line in verdicts)), run.stdout
-    assert any(line.startswith("fashion@1") and " OK " in line for line in verdicts)
+    assert any(line.startswith("fashion@2") and " OK " in line for line in verdicts)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "intermodal.env"}
     text = (tmp_path / "intermodal.env").read_text()
     assert text.startswith(report.MARK)
-    assert "fashion@1 on onnx" in text
+    assert "fashion@2 on onnx" in text
     settings = load_settings(["--settings-file", str(tmp_path / "intermodal.env")])
     assert settings.num_threads * settings.workers() >= 1
