@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from models.columns import Columns
 from models.config import MODALITIES, Config, NetworkConfig, Preprocessing
 from models.errors import ConfigError
-from models.manifest import Columns
 from models.trust import TrustRules
 from training.augmentation import Augmentation
 

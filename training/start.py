@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import GRAPH_TENSORS, Checkpoint, read_checkpoint
+from models.columns import Columns
 from models.config import NetworkConfig, Preprocessing
 from models.errors import ConfigError
-from models.manifest import Columns
 from models.nets.network import Network
 
 _FREE = {"dropout", "frozen_blocks", "frozen_layers"}

@@ -8,8 +8,8 @@ from typing import Any
 from app.settings import Settings
 from app.settings_reading import load_settings
 from models.checkpoint import CheckpointConfig
+from models.columns import Columns
 from models.errors import ConfigError
-from models.manifest import Columns
 
 Say = Callable[[str], None]
 

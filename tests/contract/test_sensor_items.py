@@ -16,7 +16,8 @@ from app.served import Model
 from app.service import Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint
-from models.manifest import Columns, read_manifest
+from models.columns import Columns
+from models.manifest import read_manifest
 from models.predictor import load_predictor
 from retrieval.sqlite.store import SqliteStore
 from tests.fakes import FakeSource, serving

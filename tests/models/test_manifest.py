@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.columns import Columns
 from models.errors import ConfigError, ManifestError
-from models.manifest import SPLITS, Columns, Record, read_manifest
+from models.manifest import SPLITS, Record, read_manifest
 from models.splits import carve_splits
 
 TEXT_ONLY = Columns(text="name")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from models.columns import Columns
 from models.errors import ConfigError, ManifestError
-from models.manifest import Columns, Record, read_manifest
+from models.manifest import Record, read_manifest
 
 Shown = dict[str, list[float | None]] | None
 

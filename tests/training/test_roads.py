@@ -12,6 +12,7 @@ from app.payload import Inputs
 from app.served import Model
 from app.settings import Settings
 from app.upload import Upload
+from models.columns import Columns
 from models.config import (
     AudioPreprocessing,
     ImagePreprocessing,
@@ -19,7 +20,7 @@ from models.config import (
     SensorPreprocessing,
     TextPreprocessing,
 )
-from models.manifest import Columns, Record, read_manifest
+from models.manifest import Record, read_manifest
 from models.predictor import Predictor
 from models.preprocess import Preprocessors
 from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_tokenizer

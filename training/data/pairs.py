@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Arrays
+from models.columns import Columns
 from models.config import Preprocessing
 from models.decode import decode_image
 from models.decode_audio import AudioLimits, decode_audio
 from models.errors import InputError, ManifestError
-from models.manifest import SPLITS, Columns, Record, read_manifest
+from models.manifest import SPLITS, Record, read_manifest
 from models.preprocess import Preprocessors
 from models.preprocess.image import ImagePreprocessor
 from models.sample import Sample

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.batch import Arrays
+from models.columns import Columns
 from models.config import SensorChannel, SensorPreprocessing
 from models.errors import InputError, ManifestError
-from models.manifest import Columns
 from models.nets.encoders.sensors import SensorReadings
 from models.preprocess.sensors import SensorPreprocessor
 from models.sample import Sample

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.columns import Columns
 from models.config import ClassificationHead, NetworkConfig, RegressionHead
 from models.errors import ManifestError
-from models.manifest import Columns, Record
+from models.manifest import Record
 from training.data.pairs import UNLABELLED, Pairs, label_numbers, label_vocabularies
 
 Floats = NDArray[np.float32]

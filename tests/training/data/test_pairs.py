@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.columns import Columns
 from models.config import ImagePreprocessing, Preprocessing
 from models.errors import ManifestError
-from models.manifest import Columns
 from tests.tiny import SIDE_PX, Recorder, tiny_recipe, write_pairs
 from training.data.pairs import (
     Pairs,

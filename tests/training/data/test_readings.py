@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.columns import Columns
 from models.config import SensorChannel, SensorPreprocessing
 from models.errors import ManifestError
-from models.manifest import Columns
 from models.nets.encoders.sensors import SensorReadings
 from tests.gauges import gauge_recipe, write_readings
 from training.augmentation import Augmentation

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.columns import Columns
 from models.config import NetworkConfig, RecurrentTextEncoder, RegressionHead
 from models.errors import ManifestError
-from models.manifest import Columns
 from training.data.pairs import Pairs, load_pairs
 from training.data.truth import Truth, class_balance, find_heads
 

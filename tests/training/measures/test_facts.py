@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from models.columns import Columns
 from models.config import ClassificationHead, NetworkConfig
-from models.manifest import Columns
 from tests.tiny import write_pairs
 from training.data.pairs import Pairs, load_pairs
 from training.measures.facts import describe
