@@ -100,7 +100,7 @@ def test_examples_and_matches_can_be_tried(visit: Open, site: str) -> None:
     page.get_by_role("button", name="Try this one: blue star").click()
     expect(page.locator(".bars li").filter(has_text="blue").first).to_contain_text("9")
     expect(page.get_by_alt_text("The image to look at: blue-1.jpeg")).to_be_visible()
-    assert page.evaluate("document.activeElement.id") == "results"
+    expect(page.locator("#results")).to_be_focused()
     page.locator("#example-texts button").first.click()
     explained(page)
     assert page.get_by_label("Text", exact=True).input_value()

@@ -28,7 +28,7 @@ FAST, SLOW = {"speed": 9, "turn": [0.5, None, 0.25]}, {"speed": 1, "wheel": None
 
 def made(store: SqliteStore, checkpoint: Checkpoint, version: int) -> Model:
     config = checkpoint.config.model_copy(update={"version": version})
-    return with_galleries(Model(load_predictor(replace(checkpoint, config=config))), store, None)
+    return with_galleries(load_predictor(replace(checkpoint, config=config)), store, None)
 
 
 @pytest.fixture
