@@ -70,10 +70,10 @@ def test_a_request_of_the_readme_is_answered(command: str, clone: Path, address:
 
 @needs_curl
 @pytest.mark.parametrize("command", commands(README, "write"))
-def test_a_title_is_written_word_by_word(command: str, clone: Path, address: str) -> None:
+def test_a_title_comes_in_pieces_that_are_the_whole(command: str, clone: Path, address: str) -> None:
     told = shell(command.replace("127.0.0.1:8000", address), clone).stdout
     *pieces, whole = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
-    assert len(pieces) > 1
+    assert pieces  # as few as one: they are told every 20 ms, and a title is written in less
     assert "".join(piece["text"] for piece in pieces) == whole["text"]
     assert whole["model"]["name"] == "fashion"
 

@@ -22,7 +22,7 @@ from models.sample import Sample
 from tests.tiny import picture, tiny_checkpoint, tiny_network, tiny_recipe, tiny_tokenizer
 from training import assemble
 
-COLUMNS = {"image": "image", "text": "name", "caption": "name", "labels": ["shape", "colour"]}
+COLUMNS = {"image": "image", "text": "name", "caption": "title", "labels": ["shape", "colour"]}
 
 
 @functools.cache
