@@ -3,8 +3,9 @@
     python -m benchmarks.live --url ws://127.0.0.1:8000 --recordings FOLDER --streams 20
 
 Strings of recordings with pauses are played 50 ms at a time into several streams at once. Latency is from a word's
-end, as it was played, to the first result that holds so many words. A recording's name begins with what it says:
-`<digit>_<speaker>_<index>.wav`, or `<word>_…`."""
+end, as it was played, to the first result that reaches it: what was said is aligned with what was heard in the end,
+or every word behind one that was missed would count as late by a word. Missed words are counted apart. A recording's
+name begins with what it says: `<digit>_<speaker>_<index>.wav`, or `<word>_…`."""
 
 import argparse
 import asyncio
@@ -15,6 +16,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 from websockets.asyncio.client import connect
 
@@ -55,7 +57,7 @@ def make_stream(
 
 
 async def play(url: str, stream: Stream, delay: float) -> dict[str, Any]:
-    """Play one stream; seconds from each word's end to the first result with as many words."""
+    """Play one stream; seconds from each heard word's end to the first result that reaches it."""
     samples, rate, ends, said = stream
     heard: list[tuple[float, int]] = []
     final: list[str] = []
@@ -84,16 +86,30 @@ async def play(url: str, stream: Stream, delay: float) -> dict[str, Any]:
         await socket.send('{"type": "end"}')
         ended = time.perf_counter()
         text = await listening
-        latencies = []
-        for number, end in enumerate(ends, start=1):
-            first = next((when for when, count in heard if count >= number), None)
-            if first is not None:
-                latencies.append(first - end)
+    latencies = []
+    for place, number in aligned(said, text.split()).items():
+        first = next((when for when, count in heard if count > number), None)
+        if first is not None:
+            latencies.append(first - ends[place])
     return {
         "latencies": latencies,
+        "missed": len(said) - len(latencies),
         "done_seconds": time.perf_counter() - ended,
         "said": " ".join(said),
         "heard": text,
+    }
+
+
+def aligned(said: list[str], heard: list[str]) -> dict[int, int]:
+    """Places of words that were said → places of the words that were heard for them, right or wrong."""
+    if not heard:
+        return {}
+    [chunks] = jiwer.process_words(" ".join(said), " ".join(heard)).alignments
+    return {
+        chunk.ref_start_idx + step: chunk.hyp_start_idx + step
+        for chunk in chunks
+        if chunk.type in ("equal", "substitute")
+        for step in range(chunk.ref_end_idx - chunk.ref_start_idx)
     }
 
 
@@ -111,6 +127,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         "streams": options.streams,
         "seconds": options.seconds,
         "words": num_words,
+        "missed": sum(one["missed"] for one in found),
         "latency_ms": {
             "p50": round(1000 * each[len(each) // 2]),
             "p95": round(1000 * each[int(len(each) * 0.95)]),

@@ -19,11 +19,12 @@ NUM_REPLICAS = 2
 PYTHON = ROOT / ".venv-ray" / "bin" / "python"
 
 
-def ray_serve(bench: Bench) -> Server:
-    """Replicas behind Ray's proxy."""
+def ray_serve(bench: Bench, *, haproxy: bool) -> Server:
+    """Replicas behind Ray's proxy in Python, or behind the HAProxy that Ray brings."""
     port = free_port()
+    environment = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"} if haproxy else {}
     command = [str(PYTHON), "-m", "benchmarks.ray.replicas", str(port), str(NUM_REPLICAS)]
-    return Server(command, port, bench.probe)
+    return Server(command, port, bench.probe, environment=environment)
 
 
 def measure(bench: Bench, servers: list[Server], connections: int, seconds: float) -> dict[str, float]:
@@ -51,10 +52,15 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--haproxy", action="store_true", help="with RAY_SERVE_ENABLE_HA_PROXY=1")
     options, flags = parser.parse_known_args()
     bench = make_bench(options, ["--num-workers", "1", "--galleries", "seed", *flags])
     rounds: list[dict[str, Any]] = []
-    with running(ray_serve(bench)) as ray, running(bench.serve()) as first, running(bench.serve()) as second:
+    with (
+        running(ray_serve(bench, haproxy=options.haproxy)) as ray,
+        running(bench.serve()) as first,
+        running(bench.serve()) as second,
+    ):
         for servers in ([ray], [first, second]):
             measure(bench, servers, options.connections, options.seconds)  # to warm up
         for number in range(options.rounds):
@@ -77,7 +83,7 @@ def main() -> None:
         "rounds": rounds,
     }
     print({name: value for name, value in written.items() if name != "rounds"})
-    report.write("ray", options.images, written, options.out)
+    report.write("ray_haproxy" if options.haproxy else "ray", options.images, written, options.out)
 
 
 if __name__ == "__main__":
