@@ -2,9 +2,9 @@
 
     python -m benchmarks.live --url ws://127.0.0.1:8000 --recordings FOLDER --streams 20
 
-Strings of recordings with pauses are played 50 ms at a time into several streams at once. Latency is from the end of
-a word, as it was played, to the first result that reaches it: what was said is aligned with what was heard at last,
-or every word behind a missed one would count as late by a word. Missed words are counted apart. A recording's name
+Strings of recordings with pauses are played 50 ms at a time into several streams at once. Latency is from the end
+of a word, as it was played, to the first result that reaches it. What was said is aligned with what was heard, or
+every word behind a missed one would count as late by a word; missed words are counted apart. A recording's name
 begins with what it says: `<digit>_<speaker>_<index>.wav`, or `<word>_…`."""
 
 import argparse
