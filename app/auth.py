@@ -3,7 +3,6 @@
 Health is never behind a key. See `keys` for how keys are kept."""
 
 import ipaddress
-from secrets import token_hex
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -51,8 +50,7 @@ def authenticate(connection: HTTPConnection, keys: Keys) -> None:
     name = keys.name_of(key)
     if name is None:
         raise UnauthorizedError(f"The API key is not known. {_REMEDY}")
-    if (trace := getattr(connection.state, "trace", None)) is not None:  # a live stream has none
-        trace.key = name
+    connection.state.trace.key = name
 
 
 def from_this_machine(connection: HTTPConnection) -> bool:
@@ -118,8 +116,7 @@ class KeyMiddleware:
             try:
                 authenticate(connection, self._keys)
             except UnauthorizedError as error:
-                request_id = getattr(connection.state, "request_id", "") or token_hex(16)
-                await problem_response(error, request_id, scope)(scope, receive, send)
+                await problem_response(error, connection.state.request_id, scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

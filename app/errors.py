@@ -84,7 +84,7 @@ def status_of(error: Exception) -> int:
 
 
 def problem_of(error: Exception, request_id: str) -> dict[str, Any]:
-    """An RFC 9457 problem, with `request_id` and, where one field is at fault, `field`."""
+    """An RFC 9457 problem, with `request_id`; `field` where one is at fault, `retry_after_seconds` where known."""
     status = status_of(error)
     problem: dict[str, Any] = {
         "type": "about:blank",  # RFC 9457, 4.2.1: the title is the status's own
@@ -96,6 +96,9 @@ def problem_of(error: Exception, request_id: str) -> dict[str, Any]:
         problem["field"] = error.field
     elif isinstance(error, RequestValidationError):
         problem["field"] = ", ".join(map(_field, error.errors()))
+    elif isinstance(error, QueueFullError):
+        # Retry-After says it too, but a message of a stream and an item of a batch have no headers.
+        problem["retry_after_seconds"] = error.retry_after_seconds
     return {**problem, "request_id": request_id}
 
 
@@ -136,8 +139,14 @@ def problem_response(error: Exception, request_id: str, scope: Mapping[str, Any]
 
 def log_failure(error: Exception, scope: Mapping[str, Any], request_id: str) -> None:
     """Log an exception that nobody foresaw, with its traceback and the request that it broke."""
-    fields = {"method": scope["method"], "path": logged_path(scope)}
+    fields = {"method": method_of(scope), "path": logged_path(scope)}
     _LOG.error("request %s failed", request_id, exc_info=error, extra={"fields": fields})
+
+
+def method_of(scope: Mapping[str, Any]) -> str:
+    """The method of a request; WS for a stream over a WebSocket and its messages."""
+    method: str = scope.get("method", "WS")
+    return method
 
 
 def path_of(scope: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """What a request is known by and where its time went: X-Request-ID, Server-Timing, a log line, the metrics.
 
-Pure ASGI, within the intake: it also answers the exceptions that nobody foresaw, so that they carry the id too."""
+Pure ASGI, within the intake: it also answers the exceptions that nobody foresaw, so that they carry the id too.
+A stream over a WebSocket is a request until it opens: its refusal is logged and counted like any other."""
 
 import asyncio
 import logging
 import random
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -14,13 +16,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import log_failure, logged_path, problem_response
+from app.errors import log_failure, logged_path, method_of, problem_response
 from app.metrics import Metrics
 from app.refusals import ClosedError
 from app.tracing import describe_span
 
 STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "generate", "search", "explain")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
+_OPENED = 101  # a stream, which tells of itself from there on
+_STATUS_OF_CLOSING = 403  # what uvicorn answers where a stream is closed unopened
+_HEADS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 _PROBES = ("/health/", "/v2/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _LOG = logging.getLogger(__name__)
@@ -85,12 +90,13 @@ class TelemetryMiddleware:
         """Run one request."""
         if self._root_path and scope["type"] != "lifespan":
             scope["root_path"] = self._root_path
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         trace = Trace(_request_id(scope["headers"]))
         scope["state"] = {**scope.get("state", {}), "request_id": trace.request_id, "trace": trace}
-        with self._metrics.in_flight.track_inprogress():
+        in_flight = self._metrics.in_flight.track_inprogress() if scope["type"] == "http" else nullcontext()
+        with in_flight:
             try:
                 await self._answer(scope, receive, send, trace)
             finally:
@@ -103,8 +109,8 @@ class TelemetryMiddleware:
             return message
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                trace.status = message["status"]
+            _note_status(trace, message)
+            if message["type"] in _HEADS:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = trace.request_id
                 if value := trace.timings.header():
@@ -128,16 +134,18 @@ class TelemetryMiddleware:
             await problem_response(error, trace.request_id, scope)(scope, receive, send_with_headers)
 
     def _finish(self, scope: Scope, trace: Trace) -> None:
+        if trace.status == _OPENED:
+            return
         seconds = perf_counter() - trace.started
         status = trace.status or _NOBODY_LEFT
         route = _route(scope)
-        self._metrics.answered(scope["method"], route, status, seconds, trace.timings.seconds)
+        self._metrics.answered(method_of(scope), route, status, seconds, trace.timings.seconds)
         # Probes come every few seconds, and say something only when they fail.
         level = logging.DEBUG if status < 400 and route.startswith(_PROBES) else logging.INFO
         if _LOG.isEnabledFor(level):
             fields = {
                 "request_id": trace.request_id,
-                "method": scope["method"],
+                "method": method_of(scope),
                 "path": logged_path(scope),
                 "status": status,
                 "duration_ms": round(seconds * 1000, 2),
@@ -149,10 +157,18 @@ class TelemetryMiddleware:
             _LOG.log(level, "request", extra={"fields": fields})
 
 
+def _note_status(trace: Trace, message: Message) -> None:
+    if message["type"] in _HEADS:
+        trace.status = message.get("status", _OPENED)
+    elif message["type"] == "websocket.close" and trace.status is None:
+        trace.status = _STATUS_OF_CLOSING
+
+
 def _route(scope: Scope) -> str:
     """The template of the route, e.g. /models/{name}: there are few, whatever is asked for."""
     # FastAPI keeps the prefix of an included router here; `route` is the route without it.
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    route = getattr(route, "starlette_route", None) or route  # a WebSocket's is one of Starlette's
     return getattr(route, "path_format", "none")
 
 

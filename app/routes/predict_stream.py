@@ -81,7 +81,7 @@ class _Answering:
             found = {**head, "status": 200, **await self._predict(message, request_id, started, timings)}
         except Exception as error:  # it is this message's answer
             if status_of(error) == 500:
-                log_failure(error, {"method": "WS", **self._websocket.scope}, request_id)
+                log_failure(error, self._websocket.scope, request_id)
             self.num_failed += 1
             found = {**head, "status": status_of(error), "problem": problem_of(error, request_id)}
         metrics = self._websocket.app.state.metrics

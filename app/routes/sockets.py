@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from secrets import token_hex
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
@@ -45,7 +44,7 @@ async def opened(
         read: checks what is asked for; what it raises is the answer, before the socket opens.
     """
     service: Service = websocket.app.state.service
-    request_id = token_hex(16)
+    request_id: str = websocket.state.request_id
     try:
         check_origin(websocket, service.settings)
         if service.draining or not service.started:
@@ -54,7 +53,7 @@ async def opened(
         service.streams.enter()
     except Exception as error:
         if status_of(error) == 500:
-            log_failure(error, {"method": "GET", **websocket.scope}, request_id)
+            log_failure(error, websocket.scope, request_id)
         await websocket.send_denial_response(problem_response(error, request_id, websocket.scope))
         yield None
         return
@@ -82,7 +81,7 @@ async def serve(websocket: WebSocket, service: Service, stream: Stream, request_
             return
         code = _FAULT if status_of(error) < 500 else _FAILED
         if status_of(error) == 500:
-            log_failure(error, {"method": "GET", **websocket.scope}, request_id)
+            log_failure(error, websocket.scope, request_id)
         with suppress(RuntimeError, WebSocketDisconnect):
             await websocket.send_json({**problem_of(error, request_id), "type": "error"})
     finally:

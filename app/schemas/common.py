@@ -37,6 +37,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="Field, fault and remedy.")
     field: str | None = Field(None, description="The field at fault, where it is one.")
+    retry_after_seconds: int | None = Field(None, description="When to come back, where too much waits (429).")
     request_id: str
 
 

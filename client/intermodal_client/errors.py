@@ -105,9 +105,16 @@ KINDS: Mapping[int, type[ProblemError]] = {
 
 
 def problem_from(members: Mapping[str, Any], retry_after_seconds: float | None = None) -> ProblemError:
-    """The error that a problem tells of."""
+    """The error that a problem tells of.
+
+    Args:
+        members: the problem's.
+        retry_after_seconds: what a header says; the problem's own member counts without it.
+    """
     status = members.get("status")
     status = status if isinstance(status, int) else 500
+    if retry_after_seconds is None:
+        retry_after_seconds = _number(members.get("retry_after_seconds"))
     return KINDS.get(status, ProblemError)(
         status,
         str(members.get("detail", "")),
@@ -128,6 +135,10 @@ def problem_of(status: int, body: bytes, headers: Mapping[str, str]) -> ProblemE
         members = {"detail": body[:_MAX_QUOTED_CHARACTERS].decode("utf-8", "replace")}
     known = {"request_id": headers.get("X-Request-ID"), **members, "status": status}
     return problem_from(known, _seconds(headers.get("Retry-After")))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _seconds(value: str | None) -> float | None:

@@ -4,14 +4,18 @@ import io
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from app.logs import JsonFormatter, TextFormatter, configure_logs
 from tests.fakes import image_file
+from tests.frames import ask, stream
 
 TEXT = "zebra crossing"
 
@@ -88,6 +92,50 @@ def test_a_request_is_one_record_without_payload_text_or_file_name(
     assert good["bytes_in"] == int(answer.request.headers["Content-Length"])
     assert (bad["status"], bad["path"], bad["bytes_in"]) == (refused.status_code, "/predict", 5)
     assert "zebra" not in " ".join(JsonFormatter().format(made) for made in caplog.records if "app" in made.name)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "route"),
+    [
+        ("/predict/stream?text=zebra", 422, "/predict/stream"),
+        ("/models/nobody/predict/stream", 404, "/models/{name}/predict/stream"),
+        ("/transcribe/stream", 404, "/transcribe/stream"),
+        ("/nowhere", 403, "none"),
+    ],
+)
+def test_a_stream_that_is_refused_is_logged_and_counted_as_a_request(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, path: str, status: int, route: str
+) -> None:
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(InvalidStatus) as caught,
+        connect(f"ws://127.0.0.1:{client.base_url.port}{path}", additional_headers={"X-Request-ID": "id-2"}),
+    ):
+        pass
+    assert caught.value.response.status_code == status
+    if status != 403:  # which is uvicorn's own, and has no words
+        assert caught.value.response.headers["X-Request-ID"] == "id-2"
+        assert json.loads(caught.value.response.body or b"")["request_id"] == "id-2"
+    end = time.monotonic() + 5
+    while not (entries := requests_logged(caplog)) and time.monotonic() < end:
+        time.sleep(0.01)  # the answer goes out before its record is written
+    [entry] = entries
+    assert {name: entry[name] for name in ("request_id", "method", "path", "status")} == {
+        "request_id": "id-2", "method": "WS", "path": path.partition("?")[0], "status": status,
+    }  # fmt: skip
+    counted = f'intermodal_requests_total{{method="WS",route="{route}",status="{status}"}} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+def test_a_stream_that_opens_is_counted_by_its_messages_alone(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), stream(client, additional_headers={"X-Request-ID": "id-3"}) as socket:
+        assert socket.response is not None
+        assert socket.response.headers["X-Request-ID"] == "id-3"
+        assert ask(socket, {"text": "red"})["request_id"] == "id-3-0"
+    assert requests_logged(caplog) == []
+    assert 'status="101"' not in client.get("/metrics").text
 
 
 def test_a_probe_that_succeeds_is_logged_only_for_debugging(

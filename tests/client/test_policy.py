@@ -1,5 +1,6 @@
 """When a client asks again, how long it waits, and what it says when it gives up; without a network or a clock."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from intermodal_client import (
     TransportError,
     UnavailableError,
 )
+from intermodal_client.errors import problem_of
+from intermodal_client.streaming import EventReader
 
 from tests.client.conftest import MakeClient
 
@@ -87,6 +90,24 @@ def test_it_does_not_wait_longer_than_it_may(make: MakeClient, slept: list[float
     with pytest.raises(BusyError) as raised:
         ask(make, script).embed(text="red")
     assert (raised.value.retry_after_seconds, slept) == (31.0, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "header", "seconds"),
+    [(3, None, 3.0), (3, "7", 7.0), (2.5, None, 2.5), ("soon", None, None), (True, None, None), (None, "7", 7.0)],
+)
+def test_a_problem_says_itself_when_to_come_back_where_it_has_no_headers(
+    said: object, header: str | None, seconds: float | None
+) -> None:
+    members = {"status": 429, "detail": "The queue is full.", "retry_after_seconds": said}
+    found = problem_of(429, json.dumps(members).encode(), {} if header is None else {"Retry-After": header})
+    assert found.retry_after_seconds == seconds
+    if header is None:  # as the last event of a text, and as a message of a live transcript
+        reader = EventReader()
+        reader.read("event: error")
+        with pytest.raises(BusyError) as raised:
+            reader.read(f"data: {json.dumps(members)}")
+        assert raised.value.retry_after_seconds == seconds
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 415, 422, 500, 504])

@@ -153,6 +153,29 @@ def test_who_is_behind_gets_the_newest_and_is_told_of_the_others_in_order(
     assert f'method="WS",route="/predict/stream",status="200"}} {len(kept) + 1}.0' in lines
 
 
+def test_a_refusal_says_when_to_come_back_unless_the_message_was_overtaken(
+    start: Start, engine: FakeEngine
+) -> None:
+    client = start(max_queue_items=1)
+    message = json.dumps(WORDS)
+    with stream(client) as first, stream(client) as second, stream(client) as third:
+        engine.open.clear()
+        first.send(message)
+        time.sleep(0.2)  # it has begun
+        second.send(message)
+        time.sleep(0.2)  # it waits
+        refused = ask(third, WORDS)["problem"]
+        for _ in range(2):  # of which the second overtakes the first
+            second.send(message)
+        time.sleep(0.2)  # both of them are read
+        engine.open.set()
+        assert answer(first)["status"] == answer(second)["status"] == 200
+        overtaken = answer(second)["problem"]
+    assert refused["status"] == overtaken["status"] == 429
+    assert refused["detail"] == f"The queue is full. Try again in {refused['retry_after_seconds']} s."
+    assert "retry_after_seconds" not in overtaken
+
+
 def test_a_stream_holds_no_more_bytes_than_its_share(start: Start, engine: FakeEngine) -> None:
     client = start(max_pending_bytes=200_000, max_streams=2)
     large = [json.dumps({"id": number, **WORDS, "text": "a" * 9_000}) for number in range(20)]
