@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.intake import BROKEN_BODY
 from app.settings import Settings
-from app.unsent import Unsent
+from app.unsent import WatchedConnection
 
 _HEADER_BYTES = 4  # the colon, the space and the line's end
 _WEBSOCKET_VERSION = b"13"  # RFC 6455, 4.2.1
@@ -26,7 +26,7 @@ class _TooLongError(Exception):
     """The head, or the headers behind a body in chunks, have too many bytes."""
 
 
-class BoundedConnection(HttpToolsProtocol):
+class BoundedConnection(WatchedConnection, HttpToolsProtocol):
     """An HTTP connection that is bounded in length and time. Faults of a connection are problems, as elsewhere."""
 
     limits: Settings
@@ -36,15 +36,13 @@ class BoundedConnection(HttpToolsProtocol):
     _in_head = True
     _too_long = False
     _head_timer: asyncio.TimerHandle | None = None
-    _unsent: Unsent | None = None
     _answered: RequestResponseCycle | None = None
     _broken = False  # nothing more is read
     _last_word = b""  # what is still to be said, after the answers to earlier requests
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """Wait for the first head, if there is room for one more."""
         super().connection_made(transport)
-        self._unsent = Unsent(transport, self.loop, self.limits.send_timeout_seconds)
         if len(self.connections) > self.limits.max_connections:
             self.connections.discard(self)
             self._refuse(503, "Too many connections are open. Use fewer, and keep them open, or try again later.")
@@ -54,8 +52,6 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more, and answer nobody: uvicorn tells only the request that came last."""
         self._unset_head_timer()
-        if self._unsent is not None:
-            self._unsent.forget()
         self.pipeline.clear()
         if self._answered is not None and not self._answered.response_complete:
             self._answered.disconnected = True
@@ -103,28 +99,14 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on to the next answer."""
         super().on_response_complete()
-        if self._unsent is not None:
-            self._unsent.watch()
+        self.watch_unsent()
         if self._last_word and not self._answers:
             self._end_with(self._last_word)
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read, and not without end."""
-        super().pause_writing()
-        if self._unsent is not None:
-            self._unsent.watch()
-
-    def resume_writing(self) -> None:
-        """Go on: the client has read."""
-        super().resume_writing()
-        if self._unsent is not None:
-            self._unsent.forget()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close; what the client has not read by then has its time."""
         super().timeout_keep_alive_handler()
-        if self._unsent is not None:
-            self._unsent.watch()
+        self.watch_unsent()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or where it stopped being HTTP."""
@@ -215,8 +197,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def linger(self) -> None:
         """Say that no more will come, and close when the client has, or soon."""
-        if self._unsent is not None:
-            self._unsent.watch()
+        self.watch_unsent()
         self.transport.write_eof()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
@@ -251,4 +232,8 @@ def _opening_fault(method: bytes, headers: list[tuple[bytes, bytes]]) -> str | N
 
 def bounded(settings: Settings) -> type[BoundedConnection]:
     """Such connections, within the limits of `settings`."""
-    return type("Connection", (BoundedConnection,), {"limits": settings})
+    return type(
+        "Connection",
+        (BoundedConnection,),
+        {"limits": settings, "send_timeout_seconds": settings.send_timeout_seconds},
+    )
