@@ -10,6 +10,7 @@ from app.jobs import Job, as_exception
 from app.served import Model
 from models.batch import Example
 from models.caption import Caption, Writing
+from models.engine import EncodedArrays
 from models.errors import InputError
 from models.writer import Page, Writer
 
@@ -22,6 +23,7 @@ class Draft:
     """A text that is to be written.
 
     hear: takes each new piece, within the event loop; None where only the whole is wanted.
+    encoded: what it is about, of one row in the host's memory, where a pass has encoded it already.
     said: what was handed to `hear`. A text that is begun anew is not told twice.
     first: when its first piece was there, by `perf_counter`.
     """
@@ -31,6 +33,7 @@ class Draft:
     writing: Writing
     prompt: str = ""
     hear: Callable[[str], None] | None = None
+    encoded: EncodedArrays | None = None
     said: str = ""
     first: float | None = None
 
@@ -133,7 +136,8 @@ class Desk:
                 raise ValueError("this model writes no texts")
             self._rows[draft.model] = (captioner.writer(), {})
         writer, rows = self._rows[draft.model]
-        rows[writer.add(draft.example, draft.writing, draft.prompt, row.on_text)] = row
+        page = writer.add(draft.example, draft.writing, draft.prompt, row.on_text, draft.encoded)
+        rows[page] = row
 
     def step(self) -> None:
         """Write on, a token for each row; first drop what nobody waits for."""

@@ -8,10 +8,11 @@ from time import perf_counter
 
 from app.all_or_none import all_or_none
 from app.call import Call
+from app.generation import Text
 from app.payload import Inputs
 from app.pipeline import Pipeline
 from app.served import Answer, Model
-from app.stages import SearchBy
+from app.stages import Raw, SearchBy
 from models.explainer import Explainer, Variation
 from models.occlusion import Detail, Grid
 from models.shapley import Doubles
@@ -25,14 +26,20 @@ async def explain(
     call: Call,
     detail: Detail,
     at_once: int,
+    text: Text | None = None,
 ) -> Answer:
     """Take one item to its answer, with the explanation; `at_once` of its variations wait for a pass together.
+
+    A `text` is written about it too, as by `Pipeline.run`.
 
     Raises:
         Exception: as `Pipeline.run` does.
     """
     pipeline.admit(call, num_items=1 + num_variations(model, inputs, detail))
-    original, matches = await pipeline.examine(model, inputs, search, call, detail)
+    if text is not None:
+        pipeline.generation.admit(call)
+    raw = Raw(model, inputs, "original", search, detail=detail, for_text=text is not None)
+    found, original, matches = await pipeline.examine(raw, call)
     start = perf_counter()
     explainer = Explainer(model.predictor, detail)
     gate = asyncio.Semaphore(at_once)
@@ -46,7 +53,7 @@ async def explain(
     call.record("explain", perf_counter() - start)
     answer = Answer(model, original.prediction, matches, explanation)
     pipeline.on_answer(answer)
-    return answer
+    return answer if text is None else await pipeline.describe(answer, found, text, call)
 
 
 def num_variations(model: Model, inputs: Inputs, detail: Detail) -> int:

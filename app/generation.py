@@ -14,7 +14,7 @@ from app.door import Door
 from app.scribes import Scribes
 from app.served import Model
 from app.settings import Settings
-from app.stages import Raw, Ready
+from app.stages import Found, Raw, Ready
 from models.caption import Writing
 
 
@@ -58,18 +58,23 @@ class Generation:
         if not call.admitted:
             self.door.check(call, self.scribes, self._decoder, num_items=num_rows)
 
-    async def write(self, raw: Raw, text: Text, call: Call) -> Written:
-        """Write a text about what is shown; raises as `Pipeline.run` does."""
+    async def write(self, shown: Raw | Found, text: Text, call: Call) -> Written:
+        """Write a text about what is shown, or what a pass has encoded already; raises as `Pipeline.run` does."""
         began, num_rows = perf_counter(), text.writing.num_beams
         flow, deadline = call.flow, call.deadline
         self.admit(call, num_rows)
         async with asyncio.timeout(call.timeout_seconds()):
             with self.door.entered(call, num_rows):
-                ready, queued = await self._decoder.submit(raw, flow=flow, deadline=deadline)
-                call.record("decode", ready.seconds)
-                draft = Draft(raw.model, ready.examples[0], text.writing, text.prompt, text.hear)
+                if isinstance(shown, Found):
+                    ready, encoded, queued = shown.ready, shown.encoded, shown.queued
+                else:
+                    ready, queued = await self._decoder.submit(shown, flow=flow, deadline=deadline)
+                    encoded = None
+                    call.record("decode", ready.seconds)
+                model = ready.raw.model
+                draft = Draft(model, ready.examples[0], text.writing, text.prompt, text.hear, encoded)
                 written, waited = await self.scribes.submit(draft, flow=flow, deadline=deadline)
         call.record("queue", queued + waited)
         call.record("generate", written.seconds)
-        self.on_written(raw.model, written, began)
+        self.on_written(model, written, began)
         return written

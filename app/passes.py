@@ -9,6 +9,7 @@ import numpy as np
 
 from app.served import Model
 from app.stages import Found, Ready
+from models.engine import Encoded, EncodedArrays
 from models.errors import ConfigError, InputError
 from models.explainer import Explainer
 from models.occlusion import Detail
@@ -23,9 +24,18 @@ def kind_of(work: Ready) -> tuple[Model, str, Decoding, Detail]:
 
 
 def _predictions(predictor: Predictor, works: list[Ready]) -> list[Found]:
-    predictions, times = predictor.predict_timed([work.examples[0] for work in works])
+    predictions, times, encoded = predictor.predict_encoded([work.examples[0] for work in works])
     seconds = {"encode": times.encode, "fuse": times.fuse}
-    return [Found(work, seconds, one) for work, one in zip(works, predictions, strict=True)]
+    return [
+        Found(work, seconds, one, encoded=_row(encoded, row) if work.raw.for_text else None)
+        for row, (work, one) in enumerate(zip(works, predictions, strict=True))
+    ]
+
+
+def _row(encoded: Encoded, row: int) -> EncodedArrays:
+    """What a text looks at. From a card too: whoever writes is another thread, with a stream of its own there."""
+    one = encoded.take(np.array([row], dtype=np.intp))
+    return EncodedArrays(one.vectors_BMD, details=dict(one.details))
 
 
 def _vectors(predictor: Predictor, works: list[Ready]) -> list[Found]:
@@ -56,10 +66,17 @@ def _transcripts(predictor: Predictor, works: list[Ready]) -> list[Found]:
 def _originals(predictor: Predictor, works: list[Ready]) -> list[Found]:
     start = perf_counter()
     subjects = [work.subject for work in works if work.subject is not None]
-    originals = Explainer(predictor, works[0].raw.detail).originals(subjects)
+    explainer = Explainer(predictor, works[0].raw.detail)
+    originals = explainer.originals(subjects, [work.raw.for_text for work in works])
     seconds = {"encode": perf_counter() - start}
     return [
-        Found(work, seconds, original.prediction, original=original)
+        Found(
+            work,
+            seconds,
+            original.prediction,
+            original=original,
+            encoded=EncodedArrays(original.encoded.vectors_BMD, details=original.details),
+        )
         for work, original in zip(works, originals, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """The pipe that every item goes through, in worker threads, off the event loop.
 
     inputs ──decode, prepare──► Example ──batch, encode, fuse──► Prediction ──search──► Answer
-                                   └──────write, token by token──► Written
+                                   └──────write, token by token──► Written ◄── of the same encoding ──┘
 
 Each arrow has workers of its own, so that one batch is searched for while the next is computed. Knows models and
 queues; knows nothing of HTTP, nor of which models are served."""
@@ -31,7 +31,6 @@ from models.config import MODALITIES
 from models.cores import usable_cores
 from models.errors import InputError
 from models.explainer import Explainer, Original, Variation
-from models.occlusion import Detail
 from models.sample import Sample
 from models.shapley import Doubles
 from models.transcript import Decoding, Transcript
@@ -128,8 +127,10 @@ class Pipeline:
         if not call.admitted:
             self.door.check(call, self._forward, self._decoder, self._searcher, num_items=num_items)
 
-    async def run(self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call) -> Answer:
-        """Take one item from its inputs to its answer.
+    async def run(
+        self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call, text: Text | None = None
+    ) -> Answer:
+        """Take one item from its inputs to its answer; where `text` says how, with a text about it.
 
         Raises:
             InputError: inputs that cannot be decoded.
@@ -138,9 +139,17 @@ class Pipeline:
             TimeoutError: past the deadline.
         """
         self.admit(call)
-        answer = await self._answer(Raw(model, inputs, search=search), call)
+        if text is not None:
+            self.generation.admit(call)
+        raw = Raw(model, inputs, search=search, for_text=text is not None)
+        found, answer = await self._answer(raw, call)
         self.on_answer(answer)
-        return answer
+        return answer if text is None else await self.describe(answer, found, text, call)
+
+    async def describe(self, answer: Answer, found: Found, text: Text, call: Call) -> Answer:
+        """The answer with a text about the item, from the encoding that `found` has. Raises as `run` does."""
+        written = await self.generation.write(found, text, call)
+        return replace(answer, caption=written.caption)
 
     async def vectors(self, model: Model, inputs: Inputs, call: Call) -> Mapping[str, Floats]:
         """What a gallery keeps of an item: by target, (E,) of unit norm. Raises as `run` does."""
@@ -157,14 +166,12 @@ class Pipeline:
         # Where nothing is heard, nothing was said.
         return found.transcript or Transcript(), found.ready.audio_seconds
 
-    async def examine(
-        self, model: Model, inputs: Inputs, search: SearchBy | None, call: Call, detail: Detail
-    ) -> tuple[Original, Sequence[Match]]:
+    async def examine(self, raw: Raw, call: Call) -> tuple[Found, Original, Sequence[Match]]:
         """What an explanation begins with, and the matches. Raises as `run` does; asks for no admission."""
-        found, matches = await self._through(Raw(model, inputs, "original", search, detail=detail), call)
+        found, matches = await self._through(raw, call)
         if found.original is None:
             raise ValueError("an explanation needs an original")
-        return found.original, matches
+        return found, found.original, matches
 
     async def vary(self, model: Model, original: Original, variation: Variation, call: Call) -> Doubles:
         """By what contributions fall where something is left out. See `examine`."""
@@ -207,13 +214,13 @@ class Pipeline:
             writing = Writing(max_tokens=1)
             await self.generation.write(Raw(model, sample, "text"), Text(writing), replace(call, admitted=True))
 
-    async def _answer(self, raw: Raw, call: Call) -> Answer:
+    async def _answer(self, raw: Raw, call: Call) -> tuple[Found, Answer]:
         found, matches = await self._through(raw, call)
         if found.prediction is None:
             raise ValueError("an answer needs a prediction")
         [example] = found.ready.examples
         num_text_tokens = raw.model.predictor.preprocessors.cost(example).get("text", 0)
-        return Answer(raw.model, found.prediction, matches, num_text_tokens=num_text_tokens)
+        return found, Answer(raw.model, found.prediction, matches, num_text_tokens=num_text_tokens)
 
     async def _through(self, raw: Raw, call: Call) -> tuple[Found, Sequence[Match]]:
         async with asyncio.timeout(call.timeout_seconds()):
@@ -229,7 +236,7 @@ class Pipeline:
         for stage, seconds in found.seconds.items():
             call.record(stage, seconds)
         call.record("queue", queued)
-        return found, matches
+        return (replace(found, queued=queued) if raw.for_text else found), matches
 
     async def _replace_stuck(self) -> None:
         """Look after the workers for as long as the service runs."""

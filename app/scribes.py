@@ -240,7 +240,7 @@ class Scribes:
             num_rows += job.cost[0]
             joined.append(job)
             # On a CPU an image takes as long as ten tokens, for which all others wait: one joins before each step.
-            if job.alone or job.item.model.on_cpu:
+            if job.alone or (job.item.model.on_cpu and job.item.encoded is None):
                 break
         return joined
 

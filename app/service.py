@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.all_or_none import all_or_none
 from app.call import Call
 from app.capabilities import check_generates, check_known, check_transcribes, first_able, generates, transcribes
 from app.checkpoints import Checkpoints, Source
@@ -147,17 +146,9 @@ class Service:
             TimeoutError: past the deadline.
         """
         gallery = self.galleries.of(model, request.gallery)
-        if not request.caption:
-            return await self._answer(model, request.inputs, gallery, request.search, call, request)
-        check_generates(model, "caption")
-        await self._fetch(request.inputs, call)
-        work: list[Coroutine[object, object, Any]] = [
-            self._answer(model, request.inputs, gallery, request.search, call, request),
-            self._write(model, request.inputs, Writing(), "", call),
-        ]
-        answer, written = await all_or_none(work)
-        found: Answer = replace(answer, caption=written.caption)
-        return found
+        if request.caption:
+            check_generates(model, "caption")
+        return await self._answer(model, request.inputs, gallery, request.search, call, request)
 
     async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""
@@ -214,21 +205,15 @@ class Service:
         if inputs.image is not None:
             check_known(model, Inputs(image=inputs.image))
         await self._fetch(inputs, call, self.pipeline.generation.admit)
-        return await self._write(model, inputs, Writing(**options), inputs.text or "", call, hear)
+        text = Text(self._bounded(model, Writing(**options)), inputs.text or "", hear)
+        return await self.pipeline.generation.write(Raw(model, inputs, "text"), text, call)
 
-    async def _write(
-        self,
-        model: Model,
-        inputs: Inputs,
-        writing: Writing,
-        prompt: str,
-        call: Call,
-        hear: Callable[[str], None] | None = None,
-    ) -> Written:
+    def _bounded(self, model: Model, writing: Writing) -> Writing:
+        """Of as many tokens as the settings allow, where the model's own number is more."""
         head, limit = model.predictor.config.network.caption, self.settings.max_generated_tokens
         if writing.max_tokens is None and head is not None and head.max_tokens > limit:
             writing = replace(writing, max_tokens=limit)
-        return await self.pipeline.generation.write(Raw(model, inputs, "text"), Text(writing, prompt, hear), call)
+        return writing
 
     def generator(self, name: str | None = None) -> Model:
         """The model of that name; without one, the first that writes texts.
@@ -269,11 +254,12 @@ class Service:
         if wanted is not None and wanted.coverage is not None:
             model.predictor.check_coverage(inputs.modalities)
         await self._fetch(inputs, call)
+        text = Text(self._bounded(model, Writing())) if wanted is not None and wanted.caption else None
         if wanted is not None and wanted.explain:
             # On a CPU a fuller batch saves next to nothing, and whoever comes next waits for its end.
             at_once = self.pipeline.num_workers if model.on_cpu else self.settings.max_batch_items
-            return await explain(self.pipeline, model, inputs, search, call, self.settings.detail, at_once)
-        return await self.pipeline.run(model, inputs, search, call)
+            return await explain(self.pipeline, model, inputs, search, call, self.settings.detail, at_once, text)
+        return await self.pipeline.run(model, inputs, search, call, text)
 
     async def _fetch(self, inputs: Inputs, call: Call, admit: Callable[[Call], None] | None = None) -> None:
         for file in inputs.files:

@@ -7,6 +7,7 @@ from typing import Literal
 from app.payload import Inputs
 from app.served import Model
 from models.batch import Example
+from models.engine import EncodedArrays
 from models.explainer import Original, Subject, Variation
 from models.occlusion import DETAIL, Detail
 from models.predictor import Prediction
@@ -25,8 +26,8 @@ class Raw:
 
     inputs: as they came, or decoded.
     want: what the network is to give: a prediction, the vectors that a gallery keeps, a transcript, a text;
-        what an
-        explanation begins with, or what it costs to leave something out.
+        what an explanation begins with, or what it costs to leave something out.
+    for_text: whether a text is written from the same encoding, which is kept for that.
     search: what to do with a prediction's embedding; None where no matches are wanted.
     """
 
@@ -36,6 +37,7 @@ class Raw:
     search: SearchBy | None = None
     decoding: Decoding = GREEDY
     detail: Detail = DETAIL
+    for_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +64,8 @@ class Found:
 
     seconds: of the pass, by its stages.
     original: of an explanation. fall: by what contributions fall, of what was left out.
+    encoded: the item, of one row in the host's memory, where a text is to be written about it.
+    queued: seconds of waiting so far.
     """
 
     ready: Ready
@@ -71,6 +75,8 @@ class Found:
     transcript: Transcript | None = None
     original: Original | None = None
     fall: Doubles | None = None
+    encoded: EncodedArrays | None = None
+    queued: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

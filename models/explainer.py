@@ -8,7 +8,7 @@ variations go into one pass.
 # n variations, K heads, M modalities, S subsets of modalities"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -48,13 +48,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
-    """A subject that went through the network whole: one row, and what is explained of it by subset."""
+    """A subject that went through the network whole: one row, and what is explained of it by subset.
+
+    details: what a caption looks at, where somebody asked for it.
+    """
 
     subject: Subject
     encoded: EncodedArrays
     prediction: Prediction
     quantities: tuple[Quantity, ...]
     values: Values
+    details: Mapping[str, Tokens] = field(default_factory=dict)
 
 
 class Variation(NamedTuple):
@@ -102,11 +106,20 @@ class Explainer:
             None if sample.image is None else preprocessors.box(*sample.image.shape[:2]),
         )
 
-    def originals(self, subjects: Sequence[Subject]) -> list[Original]:
-        """Encode the items in one pass, and fuse every subset of each one's modalities."""
+    def originals(self, subjects: Sequence[Subject], with_details: Sequence[bool] = ()) -> list[Original]:
+        """Encode the items in one pass, and fuse every subset of each one's modalities.
+
+        Args:
+            subjects: the items.
+            with_details: of each, whether what a caption looks at is kept; of none where left out.
+        """
         batch = self._predictor.preprocessors.collate([subject.example for subject in subjects])
         encoded = self._engine.encode(batch)
-        return [self._original(subject, encoded, row) for row, subject in enumerate(subjects)]
+        kept = with_details or [False] * len(subjects)
+        return [
+            self._original(subject, encoded, row, keeps)
+            for row, (subject, keeps) in enumerate(zip(subjects, kept, strict=True))
+        ]
 
     def variations(self, original: Original) -> list[Variation]:
         """Everything that is left out in turn: the windows of its image, then the words of its text."""
@@ -163,7 +176,7 @@ class Explainer:
         ]
         return Explanation(original.subject, tuple(heads))
 
-    def _original(self, subject: Subject, encoded: Encoded, row: int) -> Original:
+    def _original(self, subject: Subject, encoded: Encoded, row: int, with_details: bool) -> Original:
         here = subsets(subject.example.modalities)
         one = encoded.take(np.array([row], dtype=np.intp))
         kept = EncodedArrays(one.vectors_BMD, dict(one.tokens))
@@ -171,7 +184,8 @@ class Explainer:
         quantities = self._quantities(predictions[-1])
         values = {frozenset[str](): np.array([quantity.base for quantity in quantities])}
         values |= {some: _measure(found, quantities) for some, found in zip(here, predictions, strict=True)}
-        return Original(subject, kept, predictions[-1], quantities, values)
+        details = dict(one.details) if with_details else {}
+        return Original(subject, kept, predictions[-1], quantities, values, details)
 
     def _contribution(self, original: Original, modality: str, varied: Encoded) -> list[Doubles]:
         """Of the modality, (K,) for each of the n rows that hold it alone and stand for the original's own."""

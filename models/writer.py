@@ -18,11 +18,15 @@ from models.subwords import START, Subwords
 
 @dataclass(slots=True, eq=False)
 class Page:
-    """One text: what is written on it, its prompt, how much of that was read, and how many lines go on."""
+    """One text: what is written on it, its prompt, how much of that was read, and how many lines go on.
+
+    encoded: its item, of one row, until it is looked at; None where that is still to be encoded.
+    """
 
     example: Example
     text: Line | Beams
     given: tuple[int, ...]
+    encoded: Encoded | None = None
     read: int = 1
     num_lines: int = 1
 
@@ -64,7 +68,14 @@ class Writer:
         """Texts that have not ended."""
         return len(self._live) + len(self._new)
 
-    def add(self, example: Example, writing: Writing, prompt: str = "", on_text: OnText | None = None) -> Page:
+    def add(
+        self,
+        example: Example,
+        writing: Writing,
+        prompt: str = "",
+        on_text: OnText | None = None,
+        encoded: Encoded | None = None,
+    ) -> Page:
         """Let a text join at the next step; nothing is computed yet.
 
         Args:
@@ -72,13 +83,14 @@ class Writer:
             writing: how it is written.
             prompt: what it goes on from.
             on_text: see `Captioner.caption`.
+            encoded: the item, of one row, where somebody has encoded it already.
 
         Raises:
             InputError: it cannot be written so.
         """
         plan = self._plan(example, writing, prompt, on_text)
         text = (Line if writing.num_beams == 1 else Beams)(self._subwords, plan)
-        self._new.append(Page(example, text, (START, *plan.numbers)))
+        self._new.append(Page(example, text, (START, *plan.numbers), encoded))
         return self._new[-1]
 
     def drop(self, page: Page) -> None:
@@ -97,7 +109,7 @@ class Writer:
         """Write one subword more of every text, and the first of those that joined; gives the texts that ended.
 
         Args:
-            encoded: what joined since the last step, in order, where somebody has encoded it already.
+            encoded: what joined without that since the last step, in order, where somebody has encoded it.
         """
         if self._new:
             self._join(encoded)
@@ -110,10 +122,20 @@ class Writer:
     def _join(self, encoded: Encoded | None) -> None:
         """Look at what joins. Prompts are read a subword a step with all others: own steps would take more."""
         new, self._new = self._new, []
-        fresh = self._engine.begin(self._encode([page.example for page in new]) if encoded is None else encoded)
-        self._held = fresh if self._held is None else self._held.join(fresh)
-        self._live += new
-        self._numbers += [page.given[0] for page in new]
+        seen, unseen = (
+            [page for page in new if page.encoded is not None],
+            [page for page in new if page.encoded is None],
+        )
+        parts = [page.encoded for page in seen if page.encoded is not None]
+        if unseen:
+            parts.append(self._encode([page.example for page in unseen]) if encoded is None else encoded)
+        for part in parts:
+            fresh = self._engine.begin(part)
+            self._held = fresh if self._held is None else self._held.join(fresh)
+        for page in (*seen, *unseen):
+            page.encoded = None  # which is long, and not looked at again
+            self._live.append(page)
+            self._numbers.append(page.given[0])
 
     def _advance(self, log_probs_RV: Floats, held: Texts) -> list[tuple[Page, Caption]]:
         start = 0

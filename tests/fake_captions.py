@@ -12,6 +12,7 @@ from app.service import Service
 from app.settings import Settings
 from models.batch import Example
 from models.caption import Caption, Writing
+from models.engine import Encoded
 from models.errors import EngineMemoryError, InputError
 from tests.fakes import FakeEngine, make_gallery, make_predictor, make_source
 
@@ -79,7 +80,14 @@ class FakeWriter:
         self.pen = pen
         self.texts: list[_Text] = []
 
-    def add(self, example: Example, writing: Writing, prompt: str, on_text: Callable[[str], bool]) -> object:
+    def add(
+        self,
+        example: Example,
+        writing: Writing,
+        prompt: str,
+        on_text: Callable[[str], bool],
+        _: Encoded | None = None,
+    ) -> object:
         if len(prompt.split()) > 5:
             raise InputError("text", "6 tokens or more; 5 can be continued. Shorten it.")
         text = _Text(_words(example, writing, prompt), writing, prompt, on_text)

@@ -38,7 +38,7 @@ class OneStep:
     def writer(self) -> "OneStep":
         return self
 
-    def add(self, _: Example, __: Writing, ___: str, on_text: Callable[[str], bool]) -> object:
+    def add(self, _: Example, __: Writing, ___: str, on_text: Callable[[str], bool], ____: None = None) -> object:
         self.check()
         self.pages.append((object(), on_text))
         return self.pages[-1][0]

@@ -1,5 +1,6 @@
 """/generate by a small real network: over HTTP the very texts of the captioner, whoever else is written about."""
 
+import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,10 @@ import pytest
 from app.served import Model
 from app.service import Service
 from app.settings import Settings
+from models.batch import Batch
 from models.caption import Writing
+from models.captioner import Captioner
+from models.engine import Encoded
 from models.sample import Sample
 from tests.fakes import serving
 from tests.models.test_captioner import captioner, predictor
@@ -77,6 +81,56 @@ def test_a_prediction_s_caption_is_the_greedy_text(client: httpx.Client) -> None
     body = client.post("/predict", content=pixels(1), headers=PNG, params={"caption": "true"}).json()
     assert body["caption"]["text"] == expected(1, {})
     assert set(body["classes"])
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_an_item_with_a_caption_is_encoded_once(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    engine = predictor().engine
+    seen: list[int] = []
+    encode = engine.encode
+
+    def counted(batch: Batch) -> Encoded:
+        seen.append(len(batch))
+        return encode(batch)
+
+    monkeypatch.setattr(engine, "encode", counted)
+    answer = client.post("/predict", content=pixels(number), headers=PNG, params={"caption": "true"})
+    assert seen == [1]
+    assert answer.json()["caption"]["text"] == expected(number, {})
+    stages = [part.split(";")[0] for part in answer.headers["Server-Timing"].split(", ")]
+    assert stages == ["read", "decode", "queue", "encode", "fuse", "generate"]
+
+
+def test_an_explained_item_has_its_caption_from_the_pass_that_is_explained(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(*_: object) -> None:
+        raise AssertionError("the scribes encode what was encoded")
+
+    monkeypatch.setattr(Captioner, "_encode", encode)
+    asked = {"caption": "true", "explain": "true"}
+    body = client.post("/predict", content=pixels(2), headers=PNG, params=asked).json()
+    monkeypatch.undo()
+    assert body["caption"]["text"] == expected(2, {})
+    assert body["explanation"]
+
+
+def test_captions_of_a_batch_are_those_of_each_alone(client: httpx.Client) -> None:
+    items = [{"image": base64.b64encode(pixels(number)).decode(), "caption": True} for number in range(6)]
+    items[3]["caption"] = False
+    results = client.post("/predict/batch", json={"items": items}).json()["results"]
+    assert "caption" not in results[3]
+    for number in (0, 1, 2, 4, 5):
+        assert results[number]["caption"]["text"] == expected(number, {})
+
+
+def test_where_there_is_nothing_to_write_about_a_prediction_with_a_caption_is_refused(
+    client: httpx.Client,
+) -> None:
+    answer = client.post("/predict", json={"text": "red", "caption": True})
+    assert (answer.status_code, answer.json()["field"]) == (422, "image")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,22 @@ def test_a_text_that_joins_others_is_the_one_that_it_would_be_alone(engine: Any,
         assert ended[page].score == pytest.approx(alone.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_text_goes_on_from_an_encoding_beside_texts_that_have_none(engine: str) -> None:
+    made = predictor(engine)
+    _, _, encoded = made.predict_encoded(examples())
+    writer = captioner(engine).writer()
+    pages = [writer.add(examples()[0], Writing())]
+    writer.step()
+    for item in (1, 2, 3):
+        row = encoded.take(np.array([item])) if item != 2 else None
+        pages.append(writer.add(examples()[item], Writing(num_beams=item), encoded=row))
+    ended = run(writer)
+    for item, page in enumerate(pages):
+        assert ended[page].text == write(item, engine=engine, num_beams=max(1, item)).text
+        assert page.encoded is None
+
+
 def test_each_step_writes_one_subword_of_every_text() -> None:
     heard: list[str] = []
     writer = captioner().writer()
