@@ -31,6 +31,7 @@ from app.routes import (
     live,
     metrics,
     models,
+    nowhere,
     openai,
     page,
     predict,
@@ -79,7 +80,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
     app.state.metrics = Metrics()
     for module in (
         predict, predict_stream, embed, classify, generate, transcribe, live, galleries, items, models, health,
-        metrics, inference, openai, page, docs,
+        metrics, inference, openai, page, docs, nowhere,
     ):  # fmt: skip
         app.include_router(module.router)
 

@@ -63,7 +63,7 @@ class Reembedding:
         known = model.modalities
         inputs = Inputs(
             image=Upload.of(item.image) if item.image is not None and "image" in known else None,
-            text=item.text if "text" in known else None,
+            text=item.text or None if "text" in known else None,  # a seed's item without one may have an empty one
             audio=Upload.of(item.audio) if item.audio is not None and "audio" in known else None,
             sensors=_known_channels(item.sensors, model),
         )

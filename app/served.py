@@ -156,6 +156,7 @@ class Answer:
     """What a model found. `matches` is empty, `explanation` and `caption` None, where none were wanted.
 
     num_text_tokens: of the text, as the network saw it; 0 without one.
+    gallery: the name of the one that was asked for, of which the matches are; None for the model's own.
     """
 
     model: Model
@@ -164,3 +165,4 @@ class Answer:
     explanation: Explanation | None = None
     num_text_tokens: int = 0
     caption: Caption | None = None
+    gallery: str | None = None

@@ -148,7 +148,8 @@ class Service:
         gallery = self.galleries.of(model, request.gallery)
         if request.caption:
             check_generates(model, "caption")
-        return await self._answer(model, request.inputs, gallery, request.search, call, request)
+        answer = await self._answer(model, request.inputs, gallery, request.search, call, request)
+        return answer if request.gallery is None else replace(answer, gallery=request.gallery)
 
     async def embed(self, model: Model, inputs: Inputs, call: Call) -> Answer:
         """Only the embedding counts; raises as `predict` does."""

@@ -142,7 +142,8 @@ def answer_json(
         found["trust"] = {"ok": not doubts, "reasons": [_doubt(doubt) for doubt in doubts]}
     if answer.caption is not None:
         found["caption"] = caption_json(answer.caption)
-    found["matches"] = [match_json(match, name, root_path) for match in answer.matches]
+    gallery = answer.gallery or name
+    found["matches"] = [match_json(match, gallery, root_path) for match in answer.matches]
     found["request_id"] = request_id
     return found
 

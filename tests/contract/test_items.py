@@ -180,9 +180,15 @@ def test_galleries_are_made_listed_searched_and_dropped(live: httpx.Client) -> N
     assert live.put("/galleries/shop2", json={"model": "none"}).status_code == 404
     assert live.put("/galleries/..%2Fx").status_code in (404, 422)
     assert live.put("/galleries/.x").status_code == 422
-    live.put("/galleries/shop/items/a", json={"text": "star"})
+    live.put("/galleries/shop/items/a", json={"text": "star", "image": RED64})
     assert ids(live.post("/galleries/shop/search", json={"text": "star"})) == ["a"]
-    assert ids(live.post("/predict", json={"text": "star", "gallery": "shop"})) == ["a"]
+    predicted = live.post("/predict", json={"text": "star", "gallery": "shop"})
+    assert ids(predicted) == ["a"]
+    [match] = predicted.json()["matches"]
+    assert match["image_url"] == "/galleries/shop/items/a/image"
+    assert live.get(match["image_url"]).status_code == 200
+    explained = live.post("/predict", json={"text": "star", "gallery": "shop", "explain": True}).json()
+    assert explained["matches"] == [match]
     assert live.post("/predict", json={"text": "star", "gallery": "words"}).status_code == 422
     assert live.get("/galleries/shop").json()["num_items"] == 1
     assert live.delete("/galleries/shop").status_code == 204

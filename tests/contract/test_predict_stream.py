@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from app.keys import hash_key
 from app.served import Model
@@ -256,6 +257,16 @@ def test_what_cannot_be_asked_for_is_refused_before_the_socket_opens(client: htt
             pass
         assert caught.value.response.status_code == status
         assert caught.value.response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/predict", "/transcribe/streams"])
+def test_a_path_that_nothing_streams_at_is_a_404_as_for_requests(client: httpx.Client, path: str) -> None:
+    url = f"{client.base_url}".replace("http", "ws", 1).rstrip("/")
+    with pytest.raises(InvalidStatus) as caught, connect(f"{url}{path}"):
+        pass
+    refused = caught.value.response
+    assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
+    assert "/predict/stream" in json.loads(bytes(refused.body or b""))["detail"]
 
 
 def test_only_so_many_streams_are_open_at_once_and_idle_ones_are_closed(start: Start) -> None:

@@ -221,7 +221,7 @@ def _numbers(_path: Path, left: dict[str, Column], guess: Guess) -> None:
 
 def _readings(_path: Path, left: dict[str, Column], guess: Guess) -> None:
     """Columns of whole windows: an object of channels, or else lists of numbers."""
-    objects = [name for name, column in left.items() if column.steps and not isinstance(column.cells[0], list)]
+    objects = [name for name, column in left.items() if column.steps and not isinstance(column.readings[0], list)]
     for name in objects[:1] or [name for name, column in left.items() if column.steps]:
         column = left[name]
         what = "readings by channel" if name in objects else "readings"

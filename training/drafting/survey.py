@@ -2,6 +2,7 @@
 
 Counts and measures; guesses nothing of what a column means (`training.drafting.roles` does)."""
 
+import json
 import math
 import re
 from collections import Counter
@@ -68,10 +69,20 @@ class Column:
         return numbers
 
     @cached_property
+    def readings(self) -> list[Any]:
+        """All cells, where all are readings: lists, or objects of channels, of CSV as JSON; else none."""
+        found = []
+        for cell in self.cells:
+            value = _parsed(cell)
+            if not _num_steps(value):
+                return []
+            found.append(value)
+        return found
+
+    @cached_property
     def steps(self) -> int:
-        """Of the longest cell, where all cells are readings: lists of numbers, or objects of channels; else 0."""
-        lengths = [_num_steps(cell) for cell in self.cells]
-        return max(lengths, default=0) if all(lengths) else 0
+        """Of the longest of the readings; 0 where it has none."""
+        return max(map(_num_steps, self.readings), default=0)
 
     @property
     def is_integral(self) -> bool:
@@ -168,6 +179,16 @@ def _number(cell: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and "_" not in cell else None
+
+
+def _parsed(cell: Any) -> Any:
+    """A list or an object that a cell of CSV has as JSON; any other cell as it is."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(("[", "{")):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
 
 
 def _num_steps(cell: Any) -> int:

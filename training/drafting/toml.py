@@ -86,8 +86,9 @@ def _columns(draft: Draft) -> list[str]:
 
 def _sensors(draft: Draft) -> list[str]:
     seen, comment = draft.guess.roles.get("sensors", {}), "what is measured, a channel each"
-    if len(seen) == 1 and isinstance(draft.columns[(name := next(iter(seen)))].cells[0], dict):
-        return [_line("sensors", name, seen[name])]
+    objects = [name for name in seen if any(isinstance(one, dict) for one in draft.columns[name].readings)]
+    if objects:
+        return [_line("sensors", objects[0], seen[objects[0]])]
     return _names("sensors", seen, comment)
 
 

@@ -211,6 +211,19 @@ def test_readings_are_drafted_and_the_recipe_trains(tmp_path: Path) -> None:
     run.check(recipe, tmp_path / "pairs.jsonl", Recorder())
 
 
+def test_windows_and_objects_in_cells_of_csv_are_readings_too(tmp_path: Path) -> None:
+    rows = [{"gyro": json.dumps([n % 7, None, 1.5]), "kind": "ab"[n % 2]} for n in range(60)]
+    recipe, _ = written(make_draft(as_csv(tmp_path, rows)), tmp_path)
+    assert recipe.data.columns.sensors == {"gyro": "gyro"}
+    assert recipe.preprocessing.sensors is not None
+    assert recipe.preprocessing.sensors.steps == 3
+    run.check(recipe, tmp_path / "pairs.csv", Recorder())
+    rows = [{"state": json.dumps({"v": [n, 1]}), "note": "[sic] a note", "kind": "ab"[n % 2]} for n in range(60)]
+    recipe, _ = written(make_draft(as_csv(tmp_path, rows)), tmp_path)
+    assert recipe.data.columns.sensors == "state"
+    run.check(recipe, tmp_path / "pairs.csv", Recorder())
+
+
 def test_an_object_of_channels_is_one_column(tmp_path: Path) -> None:
     rows = [{"state": {"v": n / 7, "turn": n % 3}, "steering": n / 30 - 1} for n in range(60)]
     recipe, _ = written(make_draft(as_json_lines(tmp_path, rows)), tmp_path)
