@@ -124,7 +124,7 @@ def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[
         record = _record(path.parent, number, row, columns)
         if record.is_empty and not record.faults:
             nouns = [noun for noun, column in MODALITY_NOUNS.items() if getattr(columns, column)]
-            faults.append(f"{where}: neither {' nor '.join(nouns)}. Fill one of them, or remove the row.")
+            faults.append(f"{where}: {_nothing(nouns)}, or remove the row.")
         faults += [f"{where}: {fault}" for fault in record.faults]
         faults += [
             f"{where}: no {noun} at {row[column]!r} (relative to the manifest)."
@@ -191,6 +191,12 @@ def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns)
     )
 
 
+def _nothing(nouns: Sequence[str]) -> str:
+    if len(nouns) == 1:
+        return f"no {nouns[0]}. Fill a cell"
+    return f"neither {' nor '.join(nouns)}. Fill one of them"
+
+
 def _readings(cell: Callable[[str | None], Any], columns: Columns) -> tuple[Readings | None, tuple[str, ...]]:
     """A row's readings by channel, and what is wrong with them."""
     if columns.sensors is None:
@@ -200,7 +206,7 @@ def _readings(cell: Callable[[str | None], Any], columns: Columns) -> tuple[Read
             value = cell(columns.sensors)
             found = json.loads(value) if isinstance(value, str) else value
         else:
-            found = {name: _steps(cell(column), columns) for name, column in columns.sensors.items()}
+            found = {name: _steps(column, cell(column), columns) for name, column in columns.sensors.items()}
         return (None, ()) if found is None else (decode_sensors(found, limits=SENSOR_LIMITS), ())
     except InputError as error:
         return None, (str(error),)
@@ -208,10 +214,18 @@ def _readings(cell: Callable[[str | None], Any], columns: Columns) -> tuple[Read
         return None, ('sensors: not JSON. Write, say, {"speed": 12.5, "yaw_rate": [0.1, null]}.',)
 
 
-def _steps(value: Any, columns: Columns) -> Any:
-    """A channel's cell as JSON has it: of CSV, a number, or a list in brackets; gaps are None."""
+def _steps(column: str, value: Any, columns: Columns) -> Any:
+    """A channel's cell as JSON has it: of CSV, a number, or a list in brackets; gaps are None.
+
+    Raises:
+        InputError: neither of the two.
+    """
     if isinstance(value, str):
-        value = json.loads(value) if value.lstrip().startswith("[") else float(value)
+        try:
+            value = json.loads(value) if value.lstrip().startswith("[") else float(value)
+        except (ValueError, RecursionError):
+            fault = f"{column!r} has {value[:40]!r}, neither a number nor a list. Write, say, 12.5 or [0.1, null]."
+            raise InputError("sensors", fault) from None
     if isinstance(value, list):
         return [None if isinstance(step, str) and step.strip() in columns.missing else step for step in value]
     return value

@@ -67,8 +67,8 @@ def test_markers_of_gaps_are_gaps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "says"),
     [
-        ("fast", "sensors: not JSON"),
-        ('"[1, 2"', "sensors: not JSON"),
+        ("fast", "'v' has 'fast', neither a number nor a list"),
+        ('"[1, 2"', "'v' has '[1, 2', neither a number nor a list"),
         ("inf", "'v' has inf, which is no finite number"),
         ('"[1, true]"', "'v' has True, which is no finite number"),
     ],
@@ -85,7 +85,7 @@ def test_every_faulty_cell_is_told_with_its_row(tmp_path: Path, cell: str, says:
 def test_a_row_without_anything_is_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ({"s": {"a": 1}}, {"s": {"a": None}})))
-    with pytest.raises(ManifestError, match=r"rows.jsonl:2: neither readings\. Fill"):
+    with pytest.raises(ManifestError, match=r"rows.jsonl:2: no readings\. Fill"):
         read(path, "s")
 
 
