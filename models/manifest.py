@@ -79,6 +79,18 @@ def read_manifest(path: Path, columns: Columns) -> list[Record]:
         ManifestError: listing every fault with its file and row: no such column, missing file, equal ids,
             unknown split, a target that is no finite number, readings that are none, a row with no modality.
     """
+    records, faults = read_sound(path, columns)
+    if faults:
+        raise ManifestError(faults)
+    return records
+
+
+def read_sound(path: Path, columns: Columns) -> tuple[list[Record], list[str]]:
+    """Read all rows of `path`, in order: those that have no fault, and the faults of the others.
+
+    Raises:
+        ManifestError: no such column, or rows that cannot be read.
+    """
     return _records(path, _rows(path, columns), columns)
 
 
@@ -115,13 +127,13 @@ def _rows(path: Path, columns: Columns) -> list[tuple[int, Row]]:
     return rows
 
 
-def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[Record]:
+def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> tuple[list[Record], list[str]]:
     faults: list[str] = []
     records: list[Record] = []
     seen: dict[str, int] = {}
     for number, row in rows:
         where = f"{path.name}:{number}"
-        record = _record(path.parent, number, row, columns)
+        record, num_faults = _record(path.parent, number, row, columns), len(faults)
         if record.is_empty and not record.faults:
             nouns = [noun for noun, column in MODALITY_NOUNS.items() if getattr(columns, column)]
             faults.append(f"{where}: {_nothing(nouns)}, or remove the row.")
@@ -143,11 +155,10 @@ def _records(path: Path, rows: list[tuple[int, Row]], columns: Columns) -> list[
         ]
         if record.id in seen:
             faults.append(f"{where}: id {record.id!r} stands in row {seen[record.id]} too. Ids must be unique.")
-        seen[record.id] = number
-        records.append(record)
-    if faults:
-        raise ManifestError(faults)
-    return records
+        seen.setdefault(record.id, number)
+        if len(faults) == num_faults:
+            records.append(record)
+    return records, faults
 
 
 def _record(folder: Path, number: int, row: Mapping[str, Any], columns: Columns) -> Record:

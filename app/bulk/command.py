@@ -15,8 +15,8 @@ from app.choice import choose_models
 from app.served import Model
 from app.settings import PROGRAM, Settings
 from app.stores import KeptStore, database_store, open_store
-from models.errors import ConfigError
-from models.manifest import read_manifest
+from models.errors import ConfigError, ManifestError
+from models.manifest import read_sound
 from retrieval.gallery import WritableGallery
 from retrieval.sqlite.store import SqliteStore
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     Raises:
         ConfigError: no such model, gallery or column.
         GalleryError: a gallery cannot be read or written.
-        ManifestError: rows at fault; nothing was written.
+        ManifestError: rows that cannot be read, or none that is sound; nothing was written.
     """
     options = _parser().parse_args(arguments)
     settings = read_settings(options)
@@ -80,8 +80,10 @@ def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int
     name = options.gallery
     model = _load_model(settings, store, options.model or store.models().get(name or "") or None, say)
     gallery = model.gallery if name in (None, model.name) else model.others.get(name)
-    records = read_manifest(options.manifest, columns_of(options, model.predictor.config))
-    gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before the rows are sound
+    records, faults = read_sound(options.manifest, columns_of(options, model.predictor.config))
+    if not records:
+        raise ManifestError(faults)
+    gallery = gallery or store.open(name, model.embedding, model=model.name)  # not before there is a sound row
     limits = settings.decode_limits
     line = Line(len(records), say)
     done = import_records(
@@ -92,6 +94,7 @@ def _import(options: Any, settings: Settings, store: KeptStore, say: Say) -> int
         limits,
         lambda so_far: line.show(so_far.num_done),
     )
+    done.faults = faults + done.faults
     return _report(done, name or model.name, say)
 
 

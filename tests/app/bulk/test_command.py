@@ -31,7 +31,8 @@ def manifest(tmp_path: Path) -> Path:
         "b,,blue shoe,shoe,",
     ]
     path = tmp_path / "own.csv"
-    path.write_text("\n".join([*rows, "c,broken.png,broken,shoe,1"]) + "\n")
+    broken = ["c,broken.png,broken,shoe,1", "d,nowhere.png,lost,shoe,1", "e,,,shoe,2", "a,,again,shoe,2"]
+    path.write_text("\n".join([*rows, *broken]) + "\n")
     return path
 
 
@@ -43,10 +44,12 @@ def test_rows_are_written_and_one_that_is_broken_harms_no_other(
 ) -> None:
     data = tmp_path / "data"
     last = run(data, "import", str(manifest), "--gallery", "shop", *COLUMNS, status=1)[-1]
-    assert last == "shop: 2 items are written, 1 are at fault"
-    assert "own.csv:4: image: " in capsys.readouterr().err
+    assert last == "shop: 2 items are written, 4 are at fault"
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in told] == ["own.csv:5", "own.csv:6", "own.csv:7", "own.csv:4"]
+    assert "id 'a' stands in row 2 too" in told[2]
     again = run(data, "import", str(manifest), "--gallery", "shop", *COLUMNS, status=1)[-1]
-    assert again == "shop: 0 items are written, 2 were there already, 1 are at fault"
+    assert again == "shop: 0 items are written, 2 were there already, 4 are at fault"
     assert run(data, "verify") == ["fashion: sound", "shop: sound"]
 
 
@@ -87,6 +90,9 @@ def test_what_cannot_be_done_is_told_with_the_remedy(tmp_path: Path, manifest: P
         run(data, "verify", "none")
     with pytest.raises(ManifestError, match="no column 'titel'"):
         run(data, "import", str(manifest), "--gallery", "shop", "--text", "titel")
+    (tmp_path / "empty.csv").write_text("title\n\"\"\n")
+    with pytest.raises(ManifestError, match=r"empty.csv:2: no text\. Fill a cell"):
+        run(data, "import", str(tmp_path / "empty.csv"), "--gallery", "shop", "--text", "title")
     store = SqliteStore(data)
     models = store.models()
     assert models == {"fashion": "fashion"}
