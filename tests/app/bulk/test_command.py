@@ -90,7 +90,7 @@ def test_what_cannot_be_done_is_told_with_the_remedy(tmp_path: Path, manifest: P
         run(data, "verify", "none")
     with pytest.raises(ManifestError, match="no column 'titel'"):
         run(data, "import", str(manifest), "--gallery", "shop", "--text", "titel")
-    (tmp_path / "empty.csv").write_text("title\n\"\"\n")
+    (tmp_path / "empty.csv").write_text('title\n""\n')
     with pytest.raises(ManifestError, match=r"empty.csv:2: no text\. Fill a cell"):
         run(data, "import", str(tmp_path / "empty.csv"), "--gallery", "shop", "--text", "title")
     store = SqliteStore(data)
