@@ -1,7 +1,5 @@
 """WS to a path that nothing streams at: refused as a request for one is. It must be the last router."""
 
-from secrets import token_hex
-
 from fastapi import APIRouter, WebSocket
 
 from app.errors import problem_response
@@ -14,4 +12,4 @@ router = APIRouter()
 async def nothing_here(websocket: WebSocket) -> None:
     """Refuse the handshake with 404; Starlette's own refusal is an empty 403."""
     error = NotFoundError("Nothing streams at this path. There are /predict/stream and /transcribe/stream.")
-    await websocket.send_denial_response(problem_response(error, token_hex(16), websocket.scope))
+    await websocket.send_denial_response(problem_response(error, websocket.state.request_id, websocket.scope))

@@ -36,8 +36,10 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="Field, fault and remedy.")
-    field: str | None = Field(None, description="The field at fault, where it is one.")
-    retry_after_seconds: int | None = Field(None, description="When to come back, where too much waits (429).")
+    field: str | None = Field(None, exclude_if=is_none, description="The field at fault, where it is one.")
+    retry_after_seconds: int | None = Field(
+        None, exclude_if=is_none, description="When to come back, where too much waits (429)."
+    )
     request_id: str
 
 
