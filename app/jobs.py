@@ -50,7 +50,7 @@ class Run(Generic[In, Out]):
 
     jobs: list[Job[In, Out]]
     started: float = field(default_factory=perf_counter)
-    called: float = field(default_factory=perf_counter)
+    called: float | None = field(default_factory=perf_counter)
     given_up: bool = False
 
 

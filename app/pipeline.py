@@ -246,10 +246,10 @@ class Pipeline:
             try:
                 self._decoder.replace_stuck(limit_seconds)
                 self._searcher.replace_stuck(limit_seconds)
-                stuck = [ready.raw.model for ready in self._forward.replace_stuck(limit_seconds)]
-                for model in stuck + self.generation.scribes.replace_stuck(limit_seconds):
-                    # Until an inference shows that it works.
-                    self.failed.add((model.name, model.version))
+                hung = [batch[0].raw.model for batch in self._forward.replace_stuck(limit_seconds)]
+                texts = self.generation.scribes.replace_stuck(limit_seconds)
+                for model in hung + [draft.model for drafts in texts for draft in drafts]:
+                    self._note(model, False)  # until an inference shows that it works
             except Exception:  # no thread may be had just now; the next look tries again
                 _LOG.exception("looking after the workers failed")
 

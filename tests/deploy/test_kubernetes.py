@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.batching import _JOIN_SECONDS
+from app.crew import JOIN_SECONDS
 from app.main import create_app
 from app.metrics import Metrics
 from app.settings import PREFIX, Settings
@@ -79,7 +79,7 @@ def test_every_variable_is_a_setting_with_a_valid_value(overlay: str) -> None:
 def test_a_pod_is_given_longer_to_stop_than_it_takes(overlay: str) -> None:
     pause = container(overlay)["lifecycle"]["preStop"]["sleep"]["seconds"]
     seconds = only(overlay, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert seconds > pause + Settings().shutdown_timeout_seconds + 2 * _JOIN_SECONDS
+    assert seconds > pause + Settings().shutdown_timeout_seconds + 2 * JOIN_SECONDS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
