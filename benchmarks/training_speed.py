@@ -25,6 +25,7 @@ import torch
 
 from training import run
 from training.encode import encode_all
+from training.fused_stages import joint_job
 from training.multitask import multitask_loss
 from training.optimisation.epoch import steps
 from training.optimisation.loop import prepare_weights
@@ -32,7 +33,6 @@ from training.optimisation.schedule import Schedule
 from training.progress import SilentProgress
 from training.recipe import Recipe
 from training.setup import set_up
-from training.stages import joint_job
 
 ROOT = Path(__file__).parent.parent
 REPEATED = 50  # times that the samples' 150 training rows make an epoch

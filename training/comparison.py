@@ -1,6 +1,7 @@
 """Several fusions on the same frozen encoders, each from several seeds; beside them other recipes, trained whole.
 
-All is judged on the validation rows: which fusion to take is a choice, and test rows are not for choices."""
+All is judged on the validation rows: which fusion to take is a choice, and test rows are not for choices. Only the
+fused heads are: transcripts and captions are read off the encoders, so none of them depends on the fusion."""
 
 import hashlib
 import json
@@ -18,12 +19,13 @@ from models.errors import ConfigError
 from models.nets.network import Network
 from training.data.encoded_rows import EncodedRows
 from training.data.pairs import Pairs
+from training.fused_stages import encode_rows, fusion_job, validate
 from training.optimisation.loop import Progress, fit
 from training.optimisation.state import RunState, load_module, read_state
 from training.plan import Plan
 from training.recipe import Recipe
 from training.setup import set_up
-from training.stages import encode_rows, fusion_job, run_stages, validate
+from training.stages import run_stages
 from training.workbench import Workbench
 
 TRIALS = "trials.json"
@@ -42,7 +44,7 @@ class Asked:
 class Trial:
     """One training.
 
-    figures: `<subset>/<head>` → a validation figure, higher is better.
+    figures: `<subset>/<head>` → a validation figure of a fused head, higher is better.
     seconds: of what only this trial did: its fusion and heads, or for a whole recipe everything but the caches.
     num_parameters: trained by it.
     recipe_hash: of a whole recipe, so that one that was changed since is trained again; else empty.
@@ -64,6 +66,8 @@ def compare(recipe: Recipe, pairs: Pairs, asked: Asked, work: Path, out: Path, p
     """
     if recipe.stages.fusion is None:
         raise ConfigError("compare trains stages.fusion, which the recipe does not have. Add it.")
+    if recipe.network.transcript or recipe.network.caption:
+        progress.log("transcripts and captions are not compared: they do not depend on the fusion")
     fingerprint = _hash(f"{recipe.model_dump_json()}{pairs.hash}")
     ledger, state_path = _Ledger(out, fingerprint), work / f"{recipe.name}.comparison.state.safetensors"
     wanted = [(name, seed) for name in asked.names for seed in range(asked.num_seeds)]

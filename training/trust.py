@@ -13,9 +13,9 @@ from models.nets.heads import HeadOutputs
 from models.nets.network import EncodedBatch
 from training.data.pairs import Rows
 from training.encode import together
+from training.fused_stages import encode_rows
 from training.objective import TaskWeights, head_losses
 from training.plan import Plan
-from training.stages import encode_rows
 
 OFFSETS = np.array(sorted(np.linspace(-3.0, 3.0, 25), key=abs))  # the smallest first: it wins where nothing tells
 

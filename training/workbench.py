@@ -4,7 +4,8 @@ Knows the parts and what they are made for; knows no rows and no stages.
 
 # B batch, D width"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -50,6 +51,18 @@ class Workbench(nn.Module):
         """The factor that each task's loss has now where it is learnt: of one encoder's stage, or SHARED."""
         own = self.tasks[name].learned()  # type: ignore[operator]
         return {**own, **self.contrastive.learned()} if name == SHARED else dict(own)
+
+    def encoder_groups(
+        self, modalities: Iterable[str], stage: Stage, fresh: Sequence[nn.Parameter]
+    ) -> list[tuple[list[nn.Parameter], float]]:
+        """New layers at the stage's rate; pretrained ones at theirs, or frozen; the lower half always frozen."""
+        new, backbone = list(fresh), list[nn.Parameter]()
+        for name in modalities:
+            encoder: Any = self.network.encoders[name]
+            backbone += encoder.pretrained()
+            new += encoder.fresh()
+        groups = [(new, stage.learning_rate)]
+        return [*groups, (backbone, stage.backbone_learning_rate)] if stage.backbone_learning_rate else groups
 
     def learned_groups(self, name: str, stage: Stage) -> list[tuple[list[nn.Parameter], float]]:
         """Learnt weights of tasks, at a rate of their own, as `Job.groups` takes them."""
