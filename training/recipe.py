@@ -201,6 +201,16 @@ class Recipe(Config):
         None, description="What an answer is judged by, so that it says when not to trust it; an empty table does."
     )
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Of transcript and caption, what the network has and no stage gives any weight."""
+        stages, weights = self.stages, self.objective
+        trained = {
+            "transcript": weights.transcript and (stages.audio or stages.joint),
+            "caption": stages.caption or (weights.caption and stages.joint),
+        }
+        return tuple(name for name, how in trained.items() if getattr(self.network, name) and not how)
+
     @model_validator(mode="after")
     def _columns_feed_the_network(self) -> Self:
         for name in MODALITIES:

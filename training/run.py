@@ -61,7 +61,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
 
     Raises:
         ManifestError: with every fault that training would meet.
-        ConfigError: an encoder that is to be trained alone, and nothing that it could learn.
+        ConfigError: an encoder that is to be trained alone, and nothing that it could learn; heads that nothing
+            trains.
     """
     # A recording's encoder may learn from transcripts.
     alone = [name for name in recipe.stages.alone if name != "audio" or not recipe.network.transcript]
@@ -74,6 +75,13 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
         raise ConfigError(
             "stages: without fusion and joint nothing trains the heads of data.columns. Add one of them, or begin "
             "from a version that has the heads: start_from, or --start-from."
+        )
+    if recipe.untrained and not recipe.start_from:
+        name = recipe.untrained[0]
+        raise ConfigError(
+            f"objective.{name} = 0: nothing else trains network.{name}, which would stay random. Give it a "
+            f"weight, leave network.{name} and its column out, or begin from a version that has it: start_from, or "
+            "--start-from."
         )
     if recipe.language_model:
         check_language_model(Path(recipe.language_model))

@@ -79,7 +79,7 @@ def set_up(recipe: Recipe, pairs: Pairs, work: Path, progress: Progress) -> Setu
     config = _network_config(recipe, pairs, tokenizer, start)
     bench = Workbench(Network(config), recipe.objective)
     network = bench.network.eval()
-    known = {} if start is None else take_over(network, start, recipe.preprocessing)
+    known = {} if start is None else take_over(network, start, recipe.preprocessing, recipe.untrained)
     origins = known | _load_pretrained(network, recipe, known)
     if recipe.word_vectors and tokenizer is not None and "text" not in known:
         embedding = network.encoders["text"].get_submodule("embedding")

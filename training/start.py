@@ -1,6 +1,6 @@
 """Begin from the weights of a trained version: what fits the recipe's network is taken over, the rest is new."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +64,21 @@ def kept_heads(network: NetworkConfig, columns: Columns, start: Checkpoint) -> d
     }
 
 
-def take_over(network: Network, start: Checkpoint, preprocessing: Preprocessing | None = None) -> dict[str, str]:
+def take_over(
+    network: Network, start: Checkpoint, preprocessing: Preprocessing | None = None, untrained: Sequence[str] = ()
+) -> dict[str, str]:
     """Load the encoders that both have, and every other part whose shape is the same.
 
     Classes of another list of labels start anew, though they be as many. `preprocessing` is the recipe's: an
-    encoder of recordings knows nothing of other features. Images of another side are the same things.
+    encoder of recordings knows nothing of other features. Images of another side are the same things. `untrained`
+    are a transcript or a caption that the version must have, for nothing trains them.
 
     Returns:
         By modality, where its weights came from.
 
     Raises:
-        ConfigError: an encoder that both have is not the same, or not on the same features.
+        ConfigError: an encoder that both have is not the same, or not on the same features; or an untrained
+            part is not the version's.
     """
     theirs, ours = start.config.network, network.config
     shared = [name for name in network.modalities if name in theirs.modalities]
@@ -97,6 +101,12 @@ def take_over(network: Network, start: Checkpoint, preprocessing: Preprocessing 
         relabelled = (*relabelled, "transcript.")
     if _written_by(theirs) != _written_by(ours):
         relabelled = (*relabelled, "caption.")
+    for name in untrained:
+        if f"{name}." in relabelled:
+            raise ConfigError(
+                f"network.{name}: nothing trains it (objective.{name} = 0), and start_from {start.path} has none "
+                f"like it. Give it a weight, or leave network.{name} and its column out."
+            )
     state = network.state_dict()
     network.load_state_dict(_fitting(start, state, relabelled), strict=False)
     return dict.fromkeys(shared, f"{start.config.name} version {start.config.version}")

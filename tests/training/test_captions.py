@@ -19,6 +19,7 @@ from models.predictor import load_predictor
 from models.sample import Sample
 from tests.tiny import Recorder, tiny_recipe, write_pairs
 from training import run
+from training.comparison import Asked, compare
 from training.data.written import IGNORED, Written
 from training.optimisation import loop
 from training.recipe import Recipe
@@ -180,6 +181,31 @@ def test_a_recipe_that_cannot_write_is_refused(change: dict[str, Any], message: 
 def test_heads_that_nothing_trains_are_told_of(data: Path) -> None:
     with pytest.raises(ConfigError, match="nothing trains the heads"):
         train(data, recipe_of({"caption": STAGE}))
+
+
+def test_a_caption_of_no_weight_that_nothing_else_trains_is_refused(data: Path, heads: Path) -> None:
+    changes: dict[str, Any] = {"objective": {"caption": 0}}
+    with pytest.raises(ConfigError, match=r"objective\.caption = 0: nothing else trains network\.caption"):
+        train(data, recipe_of({"joint": STAGE}, **changes))
+    with pytest.raises(ConfigError, match=r"network\.caption: nothing trains it .* has none like it"):
+        train(data, recipe_of({"joint": STAGE}, start_from=str(heads), **changes))
+    assert recipe_of({"joint": STAGE}, **changes).untrained == ("caption",)
+    assert recipe_of({"joint": STAGE, "caption": STAGE}, **changes).untrained == ()
+
+
+def test_a_comparison_of_fusions_says_nothing_of_captions(data: Path, tmp_path: Path) -> None:
+    """The decoder of a trial is new, and no stage of it trains one."""
+    recipe, progress = recipe_of({"fusion": STAGE, "caption": STAGE}), Recorder()
+    pairs = run.check(recipe, data / "pairs.jsonl", progress)
+    trials = compare(recipe, pairs, Asked(["add"], 1, [recipe]), tmp_path / "work", tmp_path / "out", progress)
+    for trial in trials:
+        assert {name.split("/")[1] for name in trial.figures} == {
+            "shape",
+            "colour",
+            "text_to_image",
+            "image_to_text",
+        }
+    assert "transcripts and captions are not compared: they do not depend on the fusion" in progress.lines
 
 
 def test_rows_without_captions_teach_nothing_and_none_at_all_is_a_fault(data: Path, tmp_path: Path) -> None:

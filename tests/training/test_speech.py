@@ -162,6 +162,13 @@ def test_a_recipe_that_cannot_be_followed_says_why(changes: dict[str, Any], says
         Recipe.parse(values, "x")
 
 
+def test_a_transcript_of_no_weight_is_refused(data: Path, tmp_path: Path) -> None:
+    recipe = spoken_recipe(objective={"transcript": 0})
+    assert recipe.untrained == ("transcript",)
+    with pytest.raises(ConfigError, match=r"objective\.transcript = 0: nothing else trains network\.transcript"):
+        train(data, recipe, tmp_path)
+
+
 def test_a_recording_that_cannot_be_decoded_is_told_with_its_row(data: Path, tmp_path: Path) -> None:
     path = write_recordings(tmp_path)
     (tmp_path / "3.wav").write_bytes(b"RIFF")
