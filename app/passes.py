@@ -1,6 +1,4 @@
-"""One pass of a network over several items, for each thing that can be wanted of it. Knows no queue.
-
-Each takes a predictor and items that want the same of it, and gives what was found, in order."""
+"""One pass of a network over several items, for each thing that can be wanted of it. Knows no queue."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -18,7 +16,30 @@ from models.transcriber import Utterances
 from models.transcript import Decoding
 
 
-def kind_of(work: Ready) -> tuple[Model, str, Decoding, Detail]:
+def forward(works: list[Ready], note: Callable[[Model, bool], object]) -> list[Found]:
+    """Run a batch, which may be of several models and kinds: one pass for each.
+
+    Args:
+        works: the items.
+        note: takes each model whose pass went well, or not.
+    """
+    results: dict[int, Found] = {}
+    for kind in dict.fromkeys(_kind_of(work) for work in works):
+        rows = [row for row, work in enumerate(works) if _kind_of(work) == kind]
+        model, want = kind[:2]
+        try:
+            found = _FORWARDS[want](model.predictor, [works[row] for row in rows])
+        except InputError:  # the request's fault, and not the engine's
+            raise
+        except Exception:
+            note(model, False)
+            raise
+        note(model, True)
+        results |= dict(zip(rows, found, strict=True))
+    return [results[row] for row in range(len(works))]
+
+
+def _kind_of(work: Ready) -> tuple[Model, str, Decoding, Detail]:
     """What items of one pass have in common."""
     return work.raw.model, work.raw.want, work.raw.decoding, work.raw.detail
 
@@ -87,7 +108,8 @@ def _falls(predictor: Predictor, works: list[Ready]) -> list[Found]:
     return [Found(work, {}, fall=fall) for work, fall in zip(works, falls, strict=True)]
 
 
-FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
+# Each takes a predictor and items that want the same of it, and gives what was found, in order.
+_FORWARDS: dict[str, Callable[[Predictor, list[Ready]], list[Found]]] = {
     "prediction": _predictions,
     "vectors": _vectors,
     "transcript": _transcripts,

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from time import perf_counter
 from typing import Any
 
 from app.batch_limits import Limits
@@ -19,18 +18,17 @@ from app.call import Call
 from app.door import Door
 from app.generation import Generation, Text
 from app.media import DecodeLimits
-from app.passes import FORWARDS, kind_of
+from app.passes import forward
 from app.payload import Inputs
+from app.preparing import cost, for_a_pass, prepare
 from app.scribes import Scribes
 from app.seeking import Search, search_each, search_for
 from app.served import Answer, Model
 from app.settings import Settings
 from app.stages import Found, Matched, Raw, Ready, SearchBy
 from models.caption import Writing
-from models.config import MODALITIES
 from models.cores import usable_cores
-from models.errors import InputError
-from models.explainer import Explainer, Original, Variation
+from models.explainer import Original, Variation
 from models.sample import Sample
 from models.shapley import Doubles
 from models.transcript import Decoding, Transcript
@@ -48,7 +46,6 @@ class Pipeline:
         """Prepare, without starting a thread; `num_workers` run the network."""
         self._settings = settings
         self.num_workers = num_workers
-        self._limits = settings.decode_limits
         self.failed: set[tuple[str, int]] = set()
         """Name and version of the models whose last forward pass failed, or hung."""
         self.door = Door(settings.max_queue_items)
@@ -63,14 +60,20 @@ class Pipeline:
             "num_workers": max(1, usable_cores() // 2),
             "max_queue_items": max_queue_items,
         }
-        self._decoder = Batcher[Raw, Ready](self._decode, name="decode", limits=Limits(items=1), **light)
+        decode_limits = settings.decode_limits
+        self._decoder = Batcher[Raw, Ready](
+            lambda raws: [prepare(raw, decode_limits) for raw in raws],
+            name="decode",
+            limits=Limits(items=1),
+            **light,
+        )
         # The items of a forward pass come at once, and are answered at once: one wake-up for all.
         together = Limits(items=settings.max_batch_items)
         self._searcher = Batcher[tuple[Search, Found | None], Matched](
             search_each, name="search", limits=together, **light
         )
         self._forward = Batcher[Ready, Found](
-            self._forward_batch,
+            lambda works: forward(works, self._note),
             name="forward",
             num_workers=num_workers,
             limits=Limits(
@@ -84,11 +87,11 @@ class Pipeline:
                 linger_seconds=settings.max_batch_wait_ms / 1000,
             ),
             max_queue_items=max_queue_items,
-            cost=_cost,
+            cost=cost,
         )
         self.generation = Generation(settings, self._decoder, num_workers, max_queue_items)
         self.generation.scribes.on_outcome = self._note
-        self._decoder.lead_to(self._forward, lambda ready: None if _is_for_no_pass(ready) else ready)
+        self._decoder.lead_to(self._forward, for_a_pass)
         self._forward.lead_to(self._searcher, search_for)
         self.on_answer: Callable[[Answer], object] = lambda _: None
         """Takes each answer, within the event loop."""
@@ -253,40 +256,6 @@ class Pipeline:
             except Exception:  # no thread may be had just now; the next look tries again
                 _LOG.exception("looking after the workers failed")
 
-    def _decode(self, waiting: list[Raw]) -> list[Ready]:
-        [raw] = waiting
-        start = perf_counter()
-        sample = raw.inputs if isinstance(raw.inputs, Sample) else raw.model.decode(raw.inputs, self._limits)
-        predictor = raw.model.predictor
-        audio = predictor.config.preprocessing.audio
-        heard = 0.0 if sample.audio is None or audio is None else len(sample.audio) / audio.rate_hz
-        if raw.want == "original":
-            subject = Explainer(predictor, raw.detail).prepare(sample)
-            return [Ready(raw, (subject.example,), perf_counter() - start, heard, subject=subject)]
-        if raw.want != "transcript":
-            return [Ready(raw, (predictor.prepare(sample),), perf_counter() - start, heard)]
-        if predictor.transcriber is None:
-            raise ValueError("this model does not transcribe")
-        utterances = predictor.transcriber.prepare(sample)
-        return [Ready(raw, utterances.examples, perf_counter() - start, heard, utterances.starts)]
-
-    def _forward_batch(self, works: list[Ready]) -> list[Found]:
-        """Run a batch, which may be of several models and kinds: one pass for each."""
-        results: dict[int, Found] = {}
-        for kind in dict.fromkeys(kind_of(work) for work in works):
-            rows = [row for row, work in enumerate(works) if kind_of(work) == kind]
-            model, want = kind[:2]
-            try:
-                found = FORWARDS[want](model.predictor, [works[row] for row in rows])
-            except InputError:  # the request's fault, and not the engine's
-                raise
-            except Exception:
-                self._note(model, False)
-                raise
-            self._note(model, True)
-            results |= dict(zip(rows, found, strict=True))
-        return [results[row] for row in range(len(works))]
-
     def _note(self, model: Model, works: bool) -> None:
         """Note whether the model's last pass went well."""
         key = (model.name, model.version)
@@ -294,14 +263,3 @@ class Pipeline:
             self.failed.discard(key)
         else:
             self.failed.add(key)
-
-
-def _is_for_no_pass(ready: Ready) -> bool:
-    """Whether nothing is heard in what is to be transcribed, or scribes are to write."""
-    return not ready.examples or ready.raw.want == "text"
-
-
-def _cost(ready: Ready) -> tuple[int, ...]:
-    cost_of = ready.raw.model.predictor.preprocessors.cost
-    costs = [cost_of(example) for example in ready.examples]
-    return tuple(sum(cost.get(modality, 0) for cost in costs) for modality in MODALITIES)
