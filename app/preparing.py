@@ -32,7 +32,7 @@ def prepare(raw: Raw, limits: DecodeLimits) -> Ready:
 
 
 def for_a_pass(ready: Ready) -> Ready | None:
-    """The same; None where no pass is wanted: nothing is heard that could be transcribed, or scribes are to write."""
+    """The same; None where no pass is wanted: nothing is heard that could be transcribed, or scribes write."""
     return None if not ready.examples or ready.raw.want == "text" else ready
 
 
