@@ -30,7 +30,8 @@ from retrieval.item import Item
 from retrieval.seed_gallery import write_seed
 from training.data.pairs import Pairs
 from training.export import export_network
-from training.measures.evaluate import BATCH, prepare
+from training.measures.evaluate import BATCH
+from training.measures.prepared import prepare
 from training.optimisation.loop import Progress
 from training.recipe import GalleryRecipe, Recipe
 

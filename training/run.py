@@ -80,8 +80,8 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
         name = recipe.untrained[0]
         raise ConfigError(
             f"objective.{name} = 0: nothing else trains network.{name}, which would stay random. Give it a "
-            f"weight, leave network.{name} and its column out, or begin from a version that has it: start_from, or "
-            "--start-from."
+            f"weight, leave network.{name} and its column out, or begin from a version that has it: start_from, "
+            "or --start-from."
         )
     if recipe.language_model:
         check_language_model(Path(recipe.language_model))
@@ -180,7 +180,7 @@ def _write(
     checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, setup.plan.recipe, provenance)
     predictor = load_predictor(checkpoint, engine="onnx", num_threads=torch.get_num_threads())
     val = [pairs.records[row] for row in pairs.rows("val")]
-    val_outputs = run_subsets(predictor, val, progress)
+    val_outputs = run_subsets(predictor, val, progress, manifest=pairs.path.name)
     config = checkpoint.config.model_copy(
         update={"calibration": fit_calibration(val_outputs, val, checkpoint.config)}
     )
@@ -188,7 +188,9 @@ def _write(
     predictor = Predictor(config, predictor.preprocessors, predictor.engine)
     # The one look at the test split. Without one, the card says what val gives.
     test = [pairs.records[row] for row in pairs.rows("test")] or val
-    test_outputs = val_outputs if test is val else run_subsets(predictor, test, progress)
+    test_outputs = val_outputs
+    if test is not val:
+        test_outputs = run_subsets(predictor, test, progress, manifest=pairs.path.name)
     folder = assemble.claim_version(out, recipe.name)
     metrics = {
         "version": int(folder.name),

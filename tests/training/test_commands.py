@@ -129,6 +129,24 @@ def test_evaluate_prints_figures_and_writes_a_report_with_the_same(
     assert {name: written[name] for name in printed} == printed
 
 
+def test_evaluate_names_every_row_whose_file_is_broken(
+    tmp_path: Path, few: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *lines = few.read_text().splitlines()
+    column = header.split(",").index("image")
+    for line in (2, 11):
+        cells = lines[line].split(",")
+        (tmp_path / f"{line}.png").write_text("no picture")
+        cells[column] = f"{line}.png"
+        lines[line] = ",".join(cells)
+    few.write_text("\n".join([header, *lines]))
+    assert main(["evaluate", OLD, str(few), "--split", "val"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "2 fault(s) in the manifest:\nemoji.csv:4: 2.png: " in output.err
+    assert "\nemoji.csv:13: 11.png: " in output.err
+
+
 @pytest.fixture
 def sigint_interrupts() -> Iterator[None]:
     """Python's own handler, which a process that was started with SIGINT ignored does not have."""

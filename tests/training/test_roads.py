@@ -27,7 +27,7 @@ from tests.tiny import SAMPLES, image_file, picture, tiny_checkpoint, tiny_token
 from training.data.pairs import Pairs, load_pairs, prepare_pixels, prepare_texts
 from training.data.readings import SensorRows, find_channels
 from training.data.recordings import Recordings
-from training.measures.evaluate import prepare
+from training.measures.prepared import prepare
 
 FILES = sorted(SAMPLES.glob("images/*.png"))[::12]
 

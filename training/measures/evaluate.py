@@ -12,19 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Example
 from models.calibration import subset_name
 from models.caption import Writing
 from models.checkpoint import CheckpointConfig
-from models.config import Preprocessing
-from models.decode import decode_image
-from models.decode_audio import decode_audio
 from models.engine import Output
-from models.errors import InputError, ManifestError
+from models.errors import ManifestError
 from models.manifest import Record
 from models.predictor import Predictor
 from models.sample import Sample
-from training.data.pairs import RECORDING_LIMITS, UNLABELLED
+from training.data.pairs import UNLABELLED
 from training.data.truth import label_matrix, target_values
 from training.encode import subsets
 from training.measures.matching import matching
@@ -38,6 +34,7 @@ from training.measures.metrics import (
     regression_figures,
 )
 from training.measures.outputs import Captions, SubsetOutput
+from training.measures.prepared import decode, prepare, prepare_all
 from training.measures.same_label import same_label
 from training.measures.words import transcript_figures
 from training.measures.writing import writing_figures
@@ -49,21 +46,28 @@ COVERAGE = 0.9  # of the prediction sets that are measured
 Floats = NDArray[np.float32]
 
 
-def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progress) -> dict[str, SubsetOutput]:
+def run_subsets(
+    predictor: Predictor, records: Sequence[Record], progress: Progress, *, manifest: str = "manifest"
+) -> dict[str, SubsetOutput]:
     """Encode every record once, and fuse it once for each subset of the modalities.
 
     Raises:
-        ManifestError: naming the row whose file cannot be decoded.
+        ManifestError: naming every row that cannot be decoded, in the manifest of this name. After the first, the
+            others are only decoded.
     """
+    faults: list[str] = []
     progress.start("evaluate", len(records))
     rows: dict[str, list[NDArray[np.intp]]] = {}
     found: dict[str, list[Output]] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(records), BATCH):
             part = records[start : start + BATCH]
-            batch = predictor.preprocessors.collate(
-                list(pool.map(lambda record: prepare(predictor, record), part))
-            )
+            examples, broken = prepare_all(predictor, part, manifest, pool)
+            progress.advance(len(part))
+            faults += broken
+            if faults:
+                continue
+            batch = predictor.preprocessors.collate(examples)
             encoded = predictor.engine.encode(batch)
             for names in subsets(predictor.modalities):
                 wanted_M = np.array([name in names for name in predictor.modalities])
@@ -72,7 +76,8 @@ def run_subsets(predictor: Predictor, records: Sequence[Record], progress: Progr
                     output = predictor.engine.fuse(encoded.take(own), batch.present_BM[own] & wanted_M)
                     rows.setdefault(subset_name(names), []).append(start + own)
                     found.setdefault(subset_name(names), []).append(output)
-            progress.advance(len(part))
+    if faults:
+        raise ManifestError(faults)
     order = [subset_name(names) for names in subsets(predictor.modalities)]
     outputs = {name: _joined(rows[name], found[name]) for name in order if name in found}
     if "text" in outputs and any(len(record.texts) > 1 for record in records):
@@ -108,7 +113,7 @@ def _transcripts(predictor: Predictor, records: Sequence[Record], progress: Prog
     heard: list[str] = []
     for start in range(0, len(records), BATCH):
         part = records[start : start + BATCH]
-        samples = [_decode(predictor.config.preprocessing, record) for record in part]
+        samples = [decode(predictor.config.preprocessing, record) for record in part]
         read = transcriber.transcribe([transcriber.prepare(sample) for sample in samples])
         heard += [transcript.text for transcript in read]
         progress.advance(len(part))
@@ -140,24 +145,6 @@ def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> Subs
         values=by_head("values"),
         log_variances=by_head("log_variances"),
     )
-
-
-def prepare(predictor: Predictor, record: Record) -> Example:
-    """A record as the service would take it: its files' bytes and its first text."""
-    try:
-        return predictor.prepare(_decode(predictor.config.preprocessing, record))
-    except InputError as error:
-        raise ManifestError([f"row {record.row}: {error}"]) from error
-
-
-def _decode(config: Preprocessing, record: Record) -> Sample:
-    image = audio = None
-    if record.image is not None and config.image is not None:
-        image = decode_image(record.image.read_bytes(), side_px=config.image.side_px)
-    if record.audio is not None and config.audio is not None:
-        audio = decode_audio(record.audio.read_bytes(), rate_hz=config.audio.rate_hz, limits=RECORDING_LIMITS)
-    text = record.texts[0] if record.texts else None
-    return Sample(image=image, text=text, audio=audio, sensors=record.sensors)
 
 
 def measure(

@@ -62,10 +62,24 @@ def test_the_subset_s_output_is_that_of_the_item_without_the_rest(
     np.testing.assert_allclose(outputs["text"].logits["shape"][row], alone["text"].logits["shape"][0], atol=1e-5)
 
 
-def test_an_image_that_broke_since_is_told_with_its_row(predictor: Predictor, tmp_path: Path) -> None:
+def test_every_image_that_cannot_be_read_is_told_with_its_row_and_file(
+    predictor: Predictor, records: list[Record], tmp_path: Path
+) -> None:
     (tmp_path / "a.png").write_text("none")
-    with pytest.raises(ManifestError, match="row 7: image: not an image"):
-        run_subsets(predictor, [Record(row=7, id="7", image=tmp_path / "a.png")], Recorder())
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    first, last = (
+        Record(row=row, id=str(row), image=tmp_path / name) for row, name in ((7, "a.png"), (900, "b.png"))
+    )
+    rows = [*records[:3], first, *records, last]  # in different batches
+    recorder = Recorder()
+    with pytest.raises(ManifestError, match=r"^2 fault") as found:
+        run_subsets(predictor, rows, recorder, manifest="m.csv")
+    assert recorder.units == len(rows)
+    assert [fault.split(": ")[:2] for fault in found.value.faults] == [
+        ["m.csv:7", "a.png"],
+        ["m.csv:900", "b.png"],
+    ]
+    assert found.value.faults[0].startswith("m.csv:7: a.png: not an image")
 
 
 def test_figures_have_the_contract_s_shape(predictor: Predictor, records: list[Record]) -> None:
