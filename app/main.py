@@ -18,7 +18,7 @@ from app.intake import IntakeMiddleware
 from app.loading import load_service
 from app.long_answers import LongAnswerMiddleware
 from app.metrics import Metrics
-from app.openapi import PROBLEM_RESPONSES
+from app.openapi.problems import PROBLEM_RESPONSES
 from app.routes import (
     classify,
     docs,

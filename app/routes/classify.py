@@ -6,7 +6,7 @@ from app import strict_json
 from app.body import JSON
 from app.context import ContextDep
 from app.label_payload import read_classify
-from app.openapi import CLASSIFY
+from app.openapi.capabilities import CLASSIFY
 from app.schemas.classify import ClassifyResponse
 from app.zero_shot import LabelVectors, classify
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.context import ContextDep
-from app.openapi import EMBED
+from app.openapi.predict import EMBED
 from app.payload import read_embed
 from app.schemas.predict import EmbedResponse
 

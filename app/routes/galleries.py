@@ -10,7 +10,8 @@ from app.body import JSON
 from app.context import ContextDep
 from app.galleries import Bound
 from app.item_payload import read_gallery
-from app.openapi import GALLERY, SEARCH
+from app.openapi.items import GALLERY
+from app.openapi.predict import SEARCH
 from app.payload import read_search
 from app.places import write_place
 from app.refusals import NotFoundError

@@ -11,7 +11,7 @@ from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.events import EVENTS, EventResponse, EventStream, Hear
 from app.generate_payload import GenerateRequest, read_generate
-from app.openapi_generate import GENERATE, GENERATE_RESPONSES
+from app.openapi.generate import GENERATE, GENERATE_RESPONSES
 from app.routes.versions import of_every_version
 from app.schemas.generate import GenerateResponse, text_json
 from app.served import Model

@@ -10,8 +10,8 @@ from app.dialects import INFERENCE
 from app.errors import NotReadyError
 from app.infer_outputs import Needs, Row, chosen, tensor_of
 from app.infer_payload import InferRequest, named_row, read_infer
+from app.openapi.protocols import INFER, problems
 from app.payload import PredictRequest
-from app.protocol_documents import INFER, problems
 from app.routes.health import live, ready
 from app.routes.versions import of_named_versions
 from app.schemas.inference import InferenceProblem, ModelMetadata, ModelState, ServerMetadata, ServerState

@@ -13,7 +13,7 @@ from app.body import JSON
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
 from app.item_payload import ItemDeletion, read_item, read_items
-from app.openapi import AUDIO_RESPONSES, IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES, SENSORS_RESPONSES
+from app.openapi.items import AUDIO_RESPONSES, IMAGE_RESPONSES, ITEM, ITEMS, JPEG_RESPONSES, SENSORS_RESPONSES
 from app.refusals import NotFoundError
 from app.routes.galleries import everywhere
 from app.schemas.galleries import ItemPage, ItemResponse, ItemsResponse

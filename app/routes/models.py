@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 
 from app.auth import WriteKey
 from app.context import Context, ContextDep
-from app.openapi import LOAD, UNLOAD
+from app.openapi.models import LOAD, UNLOAD
 from app.payload import read_load, read_unload
 from app.schemas.models import ModelResponse, ModelsResponse
 

@@ -9,8 +9,8 @@ from app.call import Call
 from app.context import ContextDep
 from app.dialects import OPENAI
 from app.embeddings_payload import check_dimensions, in_row, read_embeddings
+from app.openapi.protocols import EMBEDDINGS, problems
 from app.payload import Inputs
-from app.protocol_documents import EMBEDDINGS, problems
 from app.schemas.embeddings import EmbeddingsResponse, OpenAIModel, OpenAIModels, OpenAIProblem, model_id
 from app.served import Answer, Model
 from app.service import Service

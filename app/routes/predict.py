@@ -9,7 +9,7 @@ from app.body import JSON
 from app.call import Call
 from app.context import Context, ContextDep
 from app.errors import log_failure, problem_of, status_of
-from app.openapi import BATCH, PREDICT
+from app.openapi.predict import BATCH, PREDICT
 from app.payload import PredictRequest, read_batch, read_predict
 from app.routes.versions import of_every_version
 from app.schemas.predict import BatchResponse, PredictResponse, answer_json

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.body import AUDIO, FORM, JSON
 from app.context import Context, ContextDep
-from app.openapi import TRANSCRIBE
+from app.openapi.capabilities import TRANSCRIBE
 from app.routes.versions import of_every_version
 from app.schemas.transcribe import TranscribeResponse
 from app.served import Model

@@ -8,7 +8,8 @@ from app.body import JSON
 from app.embeddings_payload import ENCODINGS, PARTS, STRINGS
 from app.errors import PROBLEM_MEDIA_TYPE
 from app.infer_payload import PARAMETERS
-from app.openapi import PROBLEMS, Schema
+from app.openapi.bodies import Schema
+from app.openapi.problems import PROBLEMS
 from app.payload import MODALITY_FIELDS
 from app.tensor_request import HEADER
 

@@ -2,7 +2,7 @@
 
 from app.events import EVENTS
 from app.generate_payload import MAX_SEED, MAX_STOP_CHARACTERS, MAX_TEMPERATURE
-from app.openapi import TEXT, Schema, three_media_types
+from app.openapi.bodies import TEXT, Schema, three_media_types
 
 _STRING: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
 GENERATE = three_media_types(
