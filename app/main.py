@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, *, load: Callable[[Settings], S
 
     app = FastAPI(
         title="Intermodal",
-        description="Classify and find things by image, text and sound; write down what is said.",
+        description="Classify and find things by image, text, sound and sensors; write down what is said.",
         version=__version__,
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,

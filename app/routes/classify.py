@@ -16,7 +16,7 @@ _KNOWN = "label_vectors"
 
 @router.post("/classify", openapi_extra=CLASSIFY, response_model=ClassifyResponse)
 async def classify_labels(context: ContextDep) -> Response:
-    """Score an image, a text, a recording, or several of these against labels that no head was trained for."""
+    """Score an image, text, recording, readings or several against labels that no head was trained for."""
     request = await context.payload(read_classify)
     model = context.service.model(request.model)
     context.note(model)

@@ -12,7 +12,7 @@ router = APIRouter(tags=["embed"])
 
 @router.post("/embed", openapi_extra=EMBED)
 async def embed(context: ContextDep) -> EmbedResponse:
-    """Turn an image, a text, a recording, or several of these into one vector of the space that they share."""
+    """Turn an image, text, recording, readings or several into one vector of the space that they share."""
     model = context.model
     inputs = await context.payload(read_embed)
     async with context.while_connected():

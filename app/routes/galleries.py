@@ -59,7 +59,7 @@ async def drop_gallery(gallery: Name, context: ContextDep) -> None:
 
 @_gallery.post("/search", openapi_extra=SEARCH)
 async def search(context: ContextDep) -> SearchResponse:
-    """Find the items nearest to an image, a text, a recording, several of these, a vector, or another item."""
+    """Find the items nearest to an image, text, recording, readings, several, a vector, or another item."""
     bound = context.bound
     request = await context.payload(read_search)
     async with context.while_connected():

@@ -49,7 +49,7 @@ async def server_ready(context: ContextDep) -> ServerState:
 
 @_model.get("")
 async def model_metadata(context: ContextDep) -> ModelMetadata:
-    """Describe a model's tensors: images, texts and recordings in; scores, labels, embedding and matches out."""
+    """Describe a model's tensors: images, texts, recordings, readings in; scores, labels, vectors, matches out."""
     model = context.model
     return ModelMetadata.of(model, context.service.registry.versions(model.name))
 

@@ -22,7 +22,7 @@ router = APIRouter(prefix=OPENAI, tags=["openai"], responses=problems(OpenAIProb
 
 @router.post("/embeddings", openapi_extra=EMBEDDINGS)
 async def embeddings(context: ContextDep) -> EmbeddingsResponse:
-    """Turn texts, images, recordings, or items of several of these into vectors, as OpenAI's route does texts."""
+    """Turn texts, images, recordings, readings, or items of several into vectors, as OpenAI's route does texts."""
     request = await context.payload(read_embeddings, accepts=(JSON,))
     model = context.note(_model(context.service, request.model))
     check_dimensions(request.dimensions, model.embedding.dimensions)

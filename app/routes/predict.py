@@ -22,7 +22,7 @@ _predict = APIRouter()
 
 @_predict.post("/predict", openapi_extra=PREDICT, response_model=PredictResponse)
 async def predict(context: ContextDep) -> Response:
-    """Classify an image, a text, a recording, or several of these, and find items of the gallery like them."""
+    """Classify an image, text, recording, readings or several, and find items of the gallery like them."""
     model = context.model
     request = await context.payload(read_predict)
     async with context.while_connected():
