@@ -18,6 +18,7 @@ TUNED = (
     "max_batch_pixels",
     "max_batch_tokens",
     "max_batch_frames",
+    "max_batch_readings",
     "max_batch_wait_ms",
 )
 """The settings that the file may have."""

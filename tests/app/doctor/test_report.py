@@ -9,7 +9,7 @@ import pytest
 from app.__main__ import main
 from app.doctor import command, report
 from app.doctor.choice import Pair
-from app.settings import PREFIX
+from app.settings import PREFIX, Settings
 from app.settings_reading import load_settings
 from models.errors import ConfigError
 from tests.app.doctor.fake_bench import ONE_BY_TWO, TWO_BY_ONE, FakeBench, tuned
@@ -22,6 +22,11 @@ def test_where_the_defaults_are_best_no_setting_is_written() -> None:
     text = report.settings_file(tuned(FLAT), {"hardware": "a machine"}, ["--models", "fashion"])
     assert [line for line in text.splitlines() if line and not line.startswith("#")] == []
     assert "# INTERMODAL_NUM_WORKERS=0  (the default)" in text
+
+
+def test_every_limit_of_a_batch_is_among_what_the_file_has() -> None:
+    limits = {name for name in Settings.model_fields if name.startswith("max_batch_")}
+    assert limits <= set(report.TUNED)
 
 
 def test_the_file_says_where_it_is_from_and_the_service_reads_it(tmp_path: Path) -> None:
