@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.context import Context, ContextDep
 from app.errors import UnauthorizedError, path_of, problem_response
 from app.keys import Keys
-from app.settings import Settings, split
+from app.setting_groups.lists import split
+from app.settings import Settings
 
 _OPEN = ("/health/", "/v2/health/", "/web/")
 _FORWARDING = (

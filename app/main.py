@@ -39,7 +39,8 @@ from app.routes import (
     transcribe,
 )
 from app.service import Service
-from app.settings import Settings, split
+from app.setting_groups.lists import split
+from app.settings import Settings
 from app.settings_reading import load_settings
 from app.telemetry import TelemetryMiddleware
 from app.tensor_request import HEADER as TENSOR_HEADER

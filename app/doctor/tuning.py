@@ -7,7 +7,8 @@ from typing import Protocol
 
 from app.doctor import rounds
 from app.doctor.choice import BatchChoice, Choice, Pair, choose_pair, choose_size, choose_wait_ms
-from app.settings import WORKERS_ON_A_CARD, Settings
+from app.setting_groups.computing import WORKERS_ON_A_CARD
+from app.settings import Settings
 from models.cores import usable_cores
 
 
