@@ -30,6 +30,7 @@ class Settings(Fetching, Requests, Streams, Files, Traffic, Computing, Content, 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_ignore_empty=True,  # compose passes a variable on as an empty one
+        defer_build=False,
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,  # a clock that runs out never is no clock

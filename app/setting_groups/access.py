@@ -5,15 +5,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from app.keys import Keys, parse_keys, read_entries
+from app.setting_groups.group import Group
 from app.setting_groups.lists import split
 
 _ORIGIN = r"https?://[^\s,/*]+"
 
 
-class Access(BaseModel):
+class Access(Group):
     """Address, proxies, origins and keys."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every interface.")

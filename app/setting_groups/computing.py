@@ -2,14 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.setting_groups.group import Group
 from models.cores import usable_cores
 
 WORKERS_ON_A_CARD = 2
 
 
-class Computing(BaseModel):
+class Computing(Group):
     """Engine, threads and batches."""
 
     engine: Literal["auto", "onnx", "torch"] = Field(

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.setting_groups.group import Group
 from app.setting_groups.lists import split
 
 _MODEL = r"[A-Za-z0-9][A-Za-z0-9_.-]*(@[1-9][0-9]*)?"
 
 
-class Content(BaseModel):
+class Content(Group):
     """Checkpoints and galleries."""
 
     checkpoints: Path = Field(Path("checkpoints"), description="Folder of trained models, <name>/<version>.")

@@ -2,13 +2,14 @@
 
 from functools import cached_property
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from app.file_url import AllowedHosts
+from app.setting_groups.group import Group
 from app.setting_groups.lists import split
 
 
-class Fetching(BaseModel):
+class Fetching(Group):
     """From where, how long, and how many at once."""
 
     url_hosts: str = Field(

@@ -1,14 +1,15 @@
 """How large an image, a recording or a window of readings may be."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.media import DecodeLimits
+from app.setting_groups.group import Group
 from models.decode_audio import AudioLimits
 from models.decode_sensors import SensorLimits
 from models.image_guards import ImageLimits
 
 
-class Files(BaseModel):
+class Files(Group):
     """Limits on what is decoded."""
 
     max_image_bytes: int = Field(20_000_000, ge=1024, description="Largest image file, in bytes.")

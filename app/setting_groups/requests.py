@@ -1,11 +1,12 @@
 """How much one request may bring and ask for."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.setting_groups.group import Group
 from models.occlusion import Detail
 
 
-class Requests(BaseModel):
+class Requests(Group):
     """Texts, items, matches and explanations."""
 
     max_text_characters: int = Field(10_000, ge=1, description="Longest text, in characters.")

@@ -1,9 +1,11 @@
 """What goes on for a while: live streams, and texts that are written."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from app.setting_groups.group import Group
 
 
-class Streams(BaseModel):
+class Streams(Group):
     """Live streams, and texts that are written."""
 
     max_streams: int = Field(64, ge=1, description="Live streams open at once; one more is refused (429).")

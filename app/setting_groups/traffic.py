@@ -1,9 +1,11 @@
 """What comes in at once: connections, heads, bodies, and what waits."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from app.setting_groups.group import Group
 
 
-class Traffic(BaseModel):
+class Traffic(Group):
     """Connections and bodies."""
 
     max_connections: int = Field(1000, ge=1, description="Connections open at once; one more is refused (503).")
