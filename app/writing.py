@@ -50,10 +50,10 @@ async def put_item(service: Service, bound: Bound, write: ItemWrite, call: Call)
         ConflictError: the gallery can only be read here.
         GalleryError: it cannot be written now.
         QueueFullError: too many writes wait.
-        Exception: as `Service.predict` does for its inputs.
+        Exception: as `Answering.predict` does for its inputs.
     """
     gallery = bound.writable()
-    vectors = await service.vectors(bound.model, write.inputs, call)
+    vectors = await service.answering.vectors(bound.model, write.inputs, call)
     [written] = await service.galleries.write(partial(_put, service, gallery, [(write, vectors)]))
     if isinstance(written, Exception):
         raise written
@@ -91,7 +91,7 @@ async def change_items(
             return change, {}
         try:
             async with asyncio.timeout(call.timeout_seconds()), gate, service.pipeline.room_for_batches:
-                return change, await service.vectors(bound.model, change.inputs, call)
+                return change, await service.answering.vectors(bound.model, change.inputs, call)
         except Exception as error:  # it is this item's answer
             return change, error
 

@@ -34,13 +34,13 @@ class LabelVectors:
         self._vectors: OrderedDict[tuple[str, str], Floats] = OrderedDict()
 
     async def of(self, service: Service, model: Model, texts: Sequence[str], call: Call) -> Floats:
-        """Unit vectors (L, E), in order. Raises as `Service.embed` does."""
+        """Unit vectors (L, E), in order. Raises as `Answering.embed` does."""
         keys = [(model.embedding.id, text) for text in texts]
         gate = asyncio.Semaphore(max(1, service.settings.max_queue_items // 4))
 
         async def embed(key: tuple[str, str]) -> None:
             async with gate:
-                answer = await service.embed(model, Inputs(text=key[1]), call)
+                answer = await service.answering.embed(model, Inputs(text=key[1]), call)
             self._vectors[key] = answer.prediction.embedding_E
 
         missing = [key for key in dict.fromkeys(keys) if key not in self._vectors]
@@ -73,14 +73,14 @@ async def classify(
 
     Raises:
         InputError: the model knows no texts.
-        Exception: as `Service.predict` does.
+        Exception: as `Answering.predict` does.
     """
     if "text" not in model.modalities:
         raise InputError("labels", f"the model {model.name!r} knows no texts, so it cannot read labels.")
     texts = [template.replace("{}", label) for label in labels]
     try:
         async with asyncio.TaskGroup() as group:
-            answer = group.create_task(service.embed(model, inputs, call))
+            answer = group.create_task(service.answering.embed(model, inputs, call))
             vectors = group.create_task(known.of(service, model, texts, call))
     except* Exception as group_of_errors:
         raise _first(group_of_errors) from None

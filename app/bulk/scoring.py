@@ -54,7 +54,7 @@ async def score_row(record: Record, service: Service, model: Model, wanted: Want
         inputs = required(await asyncio.to_thread(_inputs, record, model))
         search = Query(top_k=wanted.num_matches) if wanted.num_matches else None
         request = PredictRequest(inputs=inputs, num_labels=wanted.num_labels, search=search)
-        answer = await service.predict(model, request, Call(record=lambda *_: None, admitted=True))
+        answer = await service.answering.predict(model, request, Call(record=lambda *_: None, admitted=True))
     except Exception as error:  # this row's; the others have nothing to do with it
         problem = problem_of(error, "")
         if problem["status"] == 500:

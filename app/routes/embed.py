@@ -16,5 +16,5 @@ async def embed(context: ContextDep) -> EmbedResponse:
     model = context.model
     inputs = await context.payload(read_embed)
     async with context.while_connected():
-        answer = await context.service.embed(model, inputs, context.call)
+        answer = await context.service.answering.embed(model, inputs, context.call)
     return EmbedResponse.of(answer, context.request_id)

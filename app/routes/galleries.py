@@ -63,7 +63,7 @@ async def search(context: ContextDep) -> SearchResponse:
     bound = context.bound
     request = await context.payload(read_search)
     async with context.while_connected():
-        matches = await context.service.search(bound, request, context.call)
+        matches = await context.service.answering.search(bound, request, context.call)
     full = len(matches) == request.search.top_k
     return SearchResponse(
         matches=[MatchResponse.of(match, bound.name, context.root_path) for match in matches],

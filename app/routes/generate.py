@@ -48,7 +48,7 @@ async def generate(context: ContextDep) -> Response:
 async def _written(
     context: Context, model: Model, request: GenerateRequest, hear: Hear | None = None
 ) -> dict[str, Any]:
-    written = await context.service.generate(model, request.inputs, request.writing, context.call, hear)
+    written = await context.service.answering.generate(model, request.inputs, request.writing, context.call, hear)
     return text_json(written.caption, model, context.request_id)
 
 

@@ -93,9 +93,9 @@ async def _row(context: Context, model: Model, item: PredictRequest, needs: Set[
     """As much of one item as is needed."""
     service, answer, transcript = context.service, None, ""
     if needs - {"transcript"}:
-        answer = await service.predict(model, item, call)
+        answer = await service.answering.predict(model, item, call)
     if "transcript" in needs and item.inputs.audio is not None:
-        transcript = (await service.transcribe(model, item.inputs, GREEDY, call))[0].text
+        transcript = (await service.answering.transcribe(model, item.inputs, GREEDY, call))[0].text
     return Row(answer, transcript)
 
 

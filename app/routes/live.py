@@ -40,7 +40,7 @@ async def transcribe_stream(websocket: WebSocket) -> None:
         async def transcribe(sample: Sample) -> Transcript:
             deadline = perf_counter() + service.settings.request_timeout_seconds
             call = Call(record=lambda *_: None, deadline=deadline)
-            return (await service.transcribe(model, sample, order.decoding, call))[0]
+            return (await service.answering.transcribe(model, sample, order.decoding, call))[0]
 
         stream = _Samples(
             order,

@@ -28,7 +28,7 @@ async def embeddings(context: ContextDep) -> EmbeddingsResponse:
     check_dimensions(request.dimensions, model.embedding.dimensions)
 
     async def one(inputs: Inputs, call: Call) -> Answer:
-        return await context.service.embed(model, inputs, call)
+        return await context.service.answering.embed(model, inputs, call)
 
     def named(error: InputError, row: int) -> InputError:
         return type(error)(in_row("input", row, len(request.items)), error.detail)

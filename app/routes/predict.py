@@ -26,7 +26,7 @@ async def predict(context: ContextDep) -> Response:
     model = context.model
     request = await context.payload(read_predict)
     async with context.while_connected():
-        answer = await context.service.predict(model, request, context.call)
+        answer = await context.service.answering.predict(model, request, context.call)
     return _json(_described(context, request, answer))
 
 
@@ -36,7 +36,7 @@ async def predict_batch(context: ContextDep) -> Response:
     requests = await context.payload(read_batch, accepts=(JSON,))
 
     async def one(request: PredictRequest, call: Call) -> dict[str, Any]:
-        answer = await context.service.predict(context.model, request, call)
+        answer = await context.service.answering.predict(context.model, request, call)
         return {"status": 200, **_described(context, request, answer)}
 
     results = await together(context, requests, one)

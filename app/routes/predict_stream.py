@@ -97,7 +97,7 @@ class _Answering:
         # Asked for again each time, so that a new version takes over within a stream.
         model = service.model(named.get("name"), named.get("version"))
         call = Call(record=timings.record, deadline=started + self._seconds)
-        answer = await service.predict(model, request, call)
+        answer = await service.answering.predict(model, request, call)
         return answer_json(
             answer,
             num_labels=request.num_labels,

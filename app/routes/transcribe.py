@@ -21,7 +21,7 @@ async def transcribe(context: ContextDep) -> TranscribeResponse:
     request = await context.payload(read_transcribe, accepts=(JSON, FORM, AUDIO))
     model = _model(context, request.model)
     async with context.while_connected():
-        transcript, seconds = await context.service.transcribe(
+        transcript, seconds = await context.service.answering.transcribe(
             model, request.inputs, request.decoding, context.call
         )
     return TranscribeResponse.of(transcript, seconds, model, context.request_id)
