@@ -201,7 +201,7 @@ class Streams:
             QueueFullError: there are too many.
         """
         if self.num_open >= self._most:
-            raise QueueFullError(1.0)
+            raise QueueFullError(1.0, f"{self.num_open:,} live streams are open, and no more may be")
         self.num_open += 1
 
     def leave(self) -> None:

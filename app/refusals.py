@@ -9,10 +9,10 @@ class QueueFullError(Exception):
     retry_after_seconds: when to come back, in whole seconds.
     """
 
-    def __init__(self, wait_seconds: float) -> None:
-        """`wait_seconds`: until what waits now should be done, as measured."""
+    def __init__(self, wait_seconds: float, what: str = "The queue is full") -> None:
+        """`wait_seconds`: until what waits now should be done, as measured. `what`: is too much."""
         self.retry_after_seconds = max(1, math.ceil(wait_seconds))
-        super().__init__(f"The queue is full. Try again in {self.retry_after_seconds} s.")
+        super().__init__(f"{what}. Try again in {self.retry_after_seconds} s.")
 
 
 class OvertakenError(Exception):

@@ -275,6 +275,7 @@ def test_only_so_many_streams_are_open_at_once_and_idle_ones_are_closed(start: S
         with pytest.raises(InvalidStatus) as caught, stream(client):
             pass
         assert caught.value.response.status_code == 429
+        assert b"1 live streams are open" in bytes(caught.value.response.body or b"")
         told = answer(socket)
         assert (told["type"], told["field"]) == ("error", "message")
         assert closed_with(socket) == 1008
