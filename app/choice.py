@@ -32,3 +32,14 @@ def choose_models(settings: Settings) -> list[tuple[str, int]]:
             raise ConfigError(f"INTERMODAL_MODELS (--models) names {asked!r}. There are: {there}.")
         chosen.append((name, versions[-1] if version is None else version))
     return list(dict.fromkeys(chosen))
+
+
+def choose_model(settings: Settings, wanted: str | None) -> tuple[str, int]:
+    """Name and version of one: the default where `wanted` is None; of a name, the version that the settings serve.
+
+    Of a model that they do not serve, the newest, or that of name@version. Raises as `choose_models` does.
+    """
+    for one in choose_models(settings):
+        if wanted in (None, one[0]):
+            return one
+    return choose_models(settings.model_copy(update={"models": wanted}))[0]

@@ -11,7 +11,7 @@ from app.bulk.importing import Imported, import_records
 from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.parts import batched
 from app.checkpoints import Checkpoints
-from app.choice import choose_models
+from app.choice import choose_model
 from app.served import Model
 from app.settings import PROGRAM, Settings
 from app.stores import KeptStore, database_store, open_store
@@ -151,9 +151,7 @@ def _copy(options: Any, _settings: Settings, store: KeptStore, say: Say) -> int:
 
 
 def _load_model(settings: Settings, store: KeptStore, name: str | None, say: Say) -> Model:
-    wanted = settings if name is None else settings.model_copy(update={"models": name})
-    name, version = choose_models(wanted)[0]
-    return Checkpoints(settings, say, store).load(name, version)
+    return Checkpoints(settings, say, store).load(*choose_model(settings, name))
 
 
 def _known(store: KeptStore, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.bulk.options import Line, Say, add_columns, columns_of, read_settings, settings_parser
 from app.bulk.scoring import Scored, Wanted, score_records
-from app.choice import choose_models
+from app.choice import choose_model
 from app.loading import load_service
 from app.service import Service
 from app.settings import PROGRAM, Settings
@@ -76,8 +76,7 @@ def scoring_settings(options: argparse.Namespace) -> Settings:
         ConfigError: see `read_settings`; or more matches than the limit.
     """
     given = {} if options.top_k else {"galleries": "seed"}
-    settings = read_settings(options, **given, **({} if options.model is None else {"models": options.model}))
-    name, version = choose_models(settings)[0]
+    name, version = choose_model(read_settings(options, **given), options.model)
     settings = read_settings(options, **given, models=f"{name}@{version}")
     if options.top_k > settings.max_top_k:
         raise ConfigError(f"--top-k is {options.top_k:,}; the limit is {settings.max_top_k:,} (--max-top-k).")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.loading import choose_models, load_service
+from app.choice import choose_model, choose_models
+from app.loading import load_service
 from app.refusals import ConflictError
 from app.settings import Settings
 from models.errors import ConfigError
@@ -32,6 +33,22 @@ def test_the_first_named_is_the_default_and_the_newest_version_is_taken(
     folder: Path, wanted: str, chosen: list[tuple[str, int]]
 ) -> None:
     assert choose_models(Settings(checkpoints=folder, models=wanted)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("served", "wanted", "chosen"),
+    [
+        ("", None, ("fashion", 1)),
+        ("digits@2,fashion", None, ("digits", 2)),
+        ("digits@2,fashion", "digits", ("digits", 2)),  # not the newest: what the settings serve
+        ("digits@2,fashion", "digits@1", ("digits", 1)),
+        ("digits@2", "animals", ("animals", 3)),
+    ],
+)
+def test_one_model_is_the_version_that_is_served(
+    folder: Path, served: str, wanted: str | None, chosen: tuple[str, int]
+) -> None:
+    assert choose_model(Settings(checkpoints=folder, models=served), wanted) == chosen
 
 
 @pytest.mark.parametrize("wanted", ["fashion@2", "notes", "none"])
