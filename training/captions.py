@@ -136,14 +136,15 @@ def caption_loss(
     *,
     smoothing: float,
     precision: str,
-) -> Tensor:
-    """Cross-entropy of each next subword, a mean over them, given those before it (teacher forcing)."""
+) -> tuple[Tensor, int]:
+    """Cross-entropy of each next subword, given those before it (teacher forcing): the mean, and of how many."""
     with autocast(precision, source.device):
         logits_mV, targets_m = _logits(network, source, rows, details, drawn)
     if not len(targets_m):
-        return logits_mV.float().sum() * 0
+        return logits_mV.float().sum() * 0, 0
     # In fp32: half precision holds no small probability.
-    return functional.cross_entropy(logits_mV.float(), targets_m, label_smoothing=smoothing)
+    loss = functional.cross_entropy(logits_mV.float(), targets_m, label_smoothing=smoothing)
+    return loss, len(targets_m)
 
 
 def _logits(

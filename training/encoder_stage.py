@@ -55,7 +55,9 @@ def encoder_job(name: str, stage: Stage, plan: Plan) -> Job[_Loaded]:
         if name == "audio" and inputs.audio is not None:
             # A recording that others were joined to is not what its row's labels say.
             truth = truth.where(distributed.gather(inputs.audio.alone_n.float()) > 0)
-        own = plan.head_loss(name, found, truth) + plan.spoken_loss(encoded, inputs)
+        own = plan.head_loss(name, found, truth)
+        if name == "audio":
+            own = own + plan.spoken_loss(encoded, inputs)
         if not share:
             return own
         return (1 - share) * own + share * plan.head_loss(name, found, truth.take(partner_B))

@@ -85,10 +85,8 @@ def joint_job(name: str, stage: Stage, plan: Plan) -> Job[Augmented]:
     def beside(loaded: Augmented, batch: EncodedBatch) -> Tensor | float:
         joint = loaded[1]
         total: Tensor | float = 0.0
-        if joint.speech is not None and joint.speech.audio is not None:
-            with autocast(stage.precision, plan.source.device):
-                encoded = encode(network, "audio", joint.speech)
-            total = total + plan.spoken_loss(encoded, joint.speech)
+        if joint.speech is not None:
+            total = total + plan.spoken_loss(_heard(network, joint.speech, stage, plan), joint.speech)
         if joint.drawn is not None:
             loss = plan.written_loss(dict(batch.details), joint.own, joint.drawn, stage.precision)
             total = total + plan.recipe.objective.caption * loss
@@ -103,6 +101,13 @@ def joint_job(name: str, stage: Stage, plan: Plan) -> Job[Augmented]:
         fresh += network.caption.parameters()
     groups = plan.bench.encoder_groups(network.modalities, stage, fresh)
     return _shared_heads(name, stage, plan, groups, load, batch_of, plain, beside)
+
+
+def _heard(network: Network, speech: EncoderInputs, stage: Stage, plan: Plan) -> Encoded | None:
+    if speech.audio is None:
+        return None
+    with autocast(stage.precision, plan.source.device):
+        return encode(network, "audio", speech)
 
 
 def _beyond_encoders(bench: Workbench) -> list[nn.Parameter]:
@@ -142,7 +147,8 @@ def _shared_heads(
 
     def loss(loaded: tuple[Rows, Inputs]) -> Tensor:
         batch = batch_of(plan.bench, loaded)
-        fused = multitask_loss(plan, loaded[0], batch)
+        # Details are of this process's rows alone, and no fused head's.
+        fused = multitask_loss(plan, loaded[0], batch._replace(details={}))
         return fused if beside is None else fused + beside(loaded, batch)
 
     @torch.no_grad()

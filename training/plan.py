@@ -50,18 +50,27 @@ class Plan:
         own = distributed.own_generator(generator)
         return self.source.speech(distributed.share(rows), self.recipe.augmentation, own)
 
-    def spoken_loss(self, encoded: Encoded, inputs: EncoderInputs) -> Tensor | float:
-        """The weighted loss of what is said in recordings, of this process's share; 0 where nothing is known."""
+    def spoken_loss(self, encoded: Encoded | None, inputs: EncoderInputs) -> Tensor | float:
+        """The weighted loss of what is said in all processes' recordings; 0 where nothing is known.
+
+        Where the network has a transcript, every process must call it; with None where its share has no recording.
+        """
         network = self.bench.network
-        if inputs.audio is None or network.transcript is None:
+        if network.transcript is None:
             return 0.0
-        found = transcript_loss(network, encoded, inputs.audio.spoken)
-        return 0.0 if found is None else self.recipe.objective.transcript * found
+        found, count = None, 0
+        if inputs.audio is not None and encoded is not None:
+            found = transcript_loss(network, encoded, inputs.audio.spoken)
+            count = int(inputs.audio.spoken.known_n.sum())
+        if found is None and distributed.size() == 1:
+            return 0.0
+        own = torch.zeros((), device=self.source.device) if found is None else found
+        return self.recipe.objective.transcript * distributed.mean(own, count)
 
     def written_loss(self, details: Details, rows: Rows, drawn: Drawn, precision: str) -> Tensor:
-        """The loss of captions of these rows, given their details by modality."""
+        """The loss of captions of all processes' rows, given this one's rows and their details by modality."""
         objective = self.recipe.objective
-        return caption_loss(
+        loss, count = caption_loss(
             self.bench.network,
             self.source,
             rows,
@@ -70,6 +79,7 @@ class Plan:
             smoothing=objective.caption_smoothing,
             precision=precision,
         )
+        return distributed.mean(loss, count)
 
     def draw_captions(self, rows: Rows, generator: torch.Generator) -> Drawn:
         """Captions of these rows for a step. For a network with a caption."""

@@ -2,7 +2,8 @@
 
 Each process encodes its share of every global batch and gathers the vectors of all, with gradient; then each
 computes the loss on the whole batch. So every loss, contrastive or masked, is that of one process with the whole
-batch, and none needs to know of this module. Outside of torchrun there is one process, and nothing is done.
+batch, and none needs to know of this module. What is written and what is said stays with the process whose rows it
+is of: such losses are joined by `mean`. Outside of torchrun there is one process, and nothing is done.
 
 # R processes (ranks), n rows of one, B = R n rows of all"""
 
@@ -137,6 +138,18 @@ def gather(values_n: Tensor) -> Tensor:
         # Where a share has nothing to train on, the backward pass must still meet the others'.
         values_n = values_n.detach().requires_grad_()
     return cast(Tensor, _Gather.apply(values_n))
+
+
+def mean(own: Tensor, count: int) -> Tensor:
+    """The mean over what all processes have, of this one's mean () over `count` things; with gradient.
+
+    A process with nothing gives a count of 0, and must call all the same. The mean of the processes' means would
+    weigh the things of one that has few of them more than the others'.
+    """
+    if size() == 1:
+        return own
+    counts_R = gather(torch.tensor([float(count)], device=own.device))
+    return gather((own * count)[None]).sum() / counts_R.detach().sum().clamp(min=1)
 
 
 class _Gather(torch.autograd.Function):

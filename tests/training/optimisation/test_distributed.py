@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from models.errors import ConfigError
 from models.nets.backbones import create_model
+from tests.sounds import spoken, wav
 from tests.tiny import ROOT, write_pairs
 from tests.training.optimisation.test_kill import RECIPE
 from tests.training.optimisation.two_ranks import gradients
@@ -26,8 +27,43 @@ STILL = (
     RECIPE.replace("[network]\n", "[network]\nfusion_dropout = 0\n")
     .replace("hidden = 16\n", "hidden = 16\ndropout = 0\n")
     .replace("hidden = 8\n", "hidden = 8\ndropout = 0\n")
+    .replace('pretrained = "none"', 'pretrained = "backbone.safetensors"')
     + "[augmentation]\nmirror = false\nsubword_dropout = 0\nmap_crop = 0\nmap_cutout = 0\nmap_noise = 0\n"
 )
+
+SAID_AND_WRITTEN = """
+audio_speed = 0
+audio_warp = 0
+audio_noise = 0
+audio_tone_db = 0
+audio_gain_db = 0
+audio_shift_ms = 0
+audio_time_mask = 0
+audio_band_mask = 0
+audio_join = 0
+[preprocessing.audio]
+rate_hz = 8000
+num_mels = 16
+[network.audio]
+channels = [4]
+hidden = 8
+layers = 1
+dropout = 0
+[network.transcript]
+units = "words"
+[network.caption]
+hidden = 16
+layers = 1
+heads = 2
+feedforward = 16
+dropout = 0
+min_count = 1
+"""
+
+
+def save_backbone(folder: Path) -> None:
+    """Pretrained weights keep BatchNorm's statistics; those of a batch are each process's own."""
+    save_file(create_model("test_efficientnet").state_dict(), folder / "backbone.safetensors")
 
 
 def run(folder: Path, arguments: list[str], processes: int = 2) -> subprocess.CompletedProcess[str]:
@@ -58,7 +94,7 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one_with_the_whole_batc
     done = run(tmp_path, ["-m", "tests.training.optimisation.two_ranks", str(tmp_path)])
     assert done.returncode == 0, done.stderr
     expected = gradients()
-    assert {"left.weight", "right.weight", "head.weight", "contrast.log_scale"} <= set(expected)
+    assert {"left.weight", "right.weight", "head.weight", "voice.weight", "contrast.log_scale"} <= set(expected)
     for rank in range(2):
         found = load_file(tmp_path / f"{rank}.safetensors")
         assert int(found.pop("agreed")) == 5  # the first process's number
@@ -70,10 +106,8 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one_with_the_whole_batc
 @pytest.mark.slow
 def test_a_run_of_two_processes_has_the_losses_of_one(tmp_path: Path) -> None:
     write_pairs(tmp_path)
-    # Pretrained weights keep BatchNorm's statistics; those of a batch are each process's own.
-    save_file(create_model("test_efficientnet").state_dict(), tmp_path / "backbone.safetensors")
-    recipe = STILL.replace('pretrained = "none"', 'pretrained = "backbone.safetensors"')
-    (tmp_path / "recipe.toml").write_text(recipe)
+    save_backbone(tmp_path)
+    (tmp_path / "recipe.toml").write_text(STILL)
     alone = losses(train(tmp_path, "alone", 1), tmp_path)
     done = train(tmp_path, "both", 2)
     assert losses(done, tmp_path) == pytest.approx(alone, abs=1e-4)
@@ -84,12 +118,37 @@ def test_a_run_of_two_processes_has_the_losses_of_one(tmp_path: Path) -> None:
     assert not list((tmp_path / "runs").glob("*.state.*"))
 
 
+@pytest.mark.slow
+def test_what_is_said_and_written_weighs_the_same_in_two_processes_as_in_one(tmp_path: Path) -> None:
+    """Captions are of unequal length, and some rows have neither, so that shares differ in what they have."""
+    lines = write_pairs(tmp_path).read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    for number, row in enumerate(rows):
+        word = "ab"[number % 2]
+        (tmp_path / f"{number}.wav").write_bytes(wav(spoken(" ".join([word] * (1 + number % 3)))))
+        row["recording"] = f"{number}.wav" if number % 4 else ""
+        row["said"] = " ".join([word] * (1 + number % 3)) if number % 3 else ""
+        row["words"] = " ".join(["a", *[row["colour"]] * (number % 4), "thing"]) if number % 5 > 1 else ""
+    (tmp_path / "pairs.csv").write_text(
+        "\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]) + "\n"
+    )
+    save_backbone(tmp_path)
+    recipe = STILL[: STILL.index("[stages.image]")] + STILL[STILL.index("[stages.joint]") :]
+    recipe = recipe.replace(
+        'text = "name"', 'text = "name"\naudio = "recording"\ntranscript = "said"\ncaption = "words"'
+    )
+    (tmp_path / "recipe.toml").write_text(recipe + SAID_AND_WRITTEN)
+    alone = losses(train(tmp_path, "alone", 1), tmp_path)
+    assert losses(train(tmp_path, "both", 2), tmp_path) == pytest.approx(alone, abs=1e-4)
+
+
 def test_alone_everything_is_as_it_is() -> None:
     rows, values = np.arange(6), torch.rand(6, 2)
     generator = torch.Generator()
     assert (distributed.size(), distributed.rank(), distributed.is_first()) == (1, 0, True)
     assert distributed.share(rows).tolist() == rows.tolist()
     assert distributed.gather(values) is values
+    assert distributed.mean(values, 3) is values
     assert distributed.own_generator(generator) is generator
     assert distributed.agree(3) == 3
     assert distributed.spread_index(torch.tensor([1, 0])).tolist() == [1, 0]

@@ -1,6 +1,7 @@
 """What tests run under torchrun: `python -m torch.distributed.run … -m tests.training.optimisation.two_ranks OUT`.
 
-A loss over encoded rows with the negatives of all processes; each writes its value and gradient."""
+A loss over encoded rows with the negatives of all processes, and of what stays with each; both write its value and
+gradient."""
 
 import sys
 from pathlib import Path
@@ -24,10 +25,13 @@ class Pair(nn.Module):
         torch.manual_seed(0)
         self.left, self.right, self.head = nn.Linear(5, 4), nn.Linear(3, 4), nn.Linear(4, 2)
         self.unused = nn.Linear(1, 1)
+        self.voice = nn.Linear(5, 2)
         self.contrast = ContrastiveLoss()
         self.left_B5, self.right_B3 = torch.randn(8, 5), torch.randn(8, 3)
         # Only the first half has labels and only the second half a right side, so the shares are unlike.
         self.labels_B1 = torch.tensor([0, 1, 1, -1, -1, -1, -1, -1])[:, None]
+        # Three of the first share are known and one of the second; then two of the second alone.
+        self.said_2B = torch.tensor([[0, 1, 1, -1, 0, -1, -1, -1], [-1, -1, -1, -1, 1, 1, -1, -1]])
 
     def loss(self, rows: np.ndarray) -> Tensor:
         own = distributed.share(rows)
@@ -39,7 +43,17 @@ class Pair(nn.Module):
         left_B4, right_B4 = distributed.gather(torch.stack([left_n4, right_n4], 1)).unbind(1)
         heads = single_label_loss(self.head(left_B4), self.labels_B1[rows, 0], 0.1)
         contrast = self.contrast(left_B4, right_B4, torch.zeros(len(rows), len(rows), dtype=torch.bool))
-        return contrast if heads is None else heads + contrast
+        aside = self.aside(own, 0) + 2 * self.aside(own, 1)
+        return contrast + aside if heads is None else heads + contrast + aside
+
+    def aside(self, own: np.ndarray, which: int) -> Tensor:
+        """A mean over the known rows, whose logits never leave their process."""
+        said_n = self.said_2B[which, own]
+        known_n = said_n >= 0
+        if not known_n.any():
+            return distributed.mean(torch.zeros(()), 0)
+        found = nn.functional.cross_entropy(self.voice(self.left_B5[own])[known_n], said_n[known_n])
+        return distributed.mean(found, int(known_n.sum()))
 
 
 def gradients() -> dict[str, Tensor]:
