@@ -8,19 +8,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from models.decode_audio import AudioLimits
 from models.errors import ManifestError
 from models.manifest import SPLITS
 from models.rows import Row, read_rows
 from training.data.tokenizer import train_tokenizer
 from training.drafting import names
 from training.drafting.carving import Carve, find_carve
+from training.drafting.guess import Guess
 from training.drafting.imagefiles import image_keys, image_sizes
-from training.drafting.roles import Guess, guess_roles
+from training.drafting.roles import guess_roles
 from training.drafting.sizing import Facts, Sizes, choose_sizes, estimate_seconds
+from training.drafting.soundfiles import Sound, rate_of, sounds
 from training.drafting.survey import GAPS, MAYBE_GAPS, Column, gaps_seen, look_at, spread, words
 
 TOKENIZED = 20_000
 """Texts that are split into subwords, to see how long they get."""
+
+RECORDING_LIMITS = AudioLimits()
+"""As training has them."""
 
 MAX_STEPS = 64
 """Of a window of readings that is drafted; the newest."""
@@ -63,11 +69,17 @@ class Draft:
     mirror_fault: str
     text: TextSizes | None
     gaps: Gaps
+    sounds: Sequence[Sound] = ()
+
+    @property
+    def rate_hz(self) -> int:
+        """What recordings are resampled to."""
+        return rate_of(self.sounds)
 
     @property
     def can_learn(self) -> bool:
-        """There are labels or targets, or two modalities to tell pairs by."""
-        heads = [*self.guess.names("labels"), *self.guess.names("targets")]
+        """There are labels, targets or transcripts, or two modalities to tell pairs by."""
+        heads = [name for role in ("labels", "targets", "transcript") for name in self.guess.names(role)]
         return bool(heads or (self.guess.names("image") and self.text))
 
     @property
@@ -93,9 +105,11 @@ def make_draft(path: Path) -> Draft:
     guess = guess_roles(path, columns)
     _check_learnable(path, guess)
     texts = [text for name in guess.names("text") for text in columns[name].strings]
-    image = guess.name("image")
+    image, audio = guess.name("image"), guess.name("audio")
     carve = _carve(path, rows, columns, guess)
+    heard = sounds(path.parent, columns[audio]) if audio else []
     _warn(guess, columns, carve)
+    _warn_of_long(guess, heard)
     sizes = image_sizes(path.parent, columns[image]) if image else []
     text = _text_sizes(texts) if texts else None
     fault = _mirror_fault(guess, columns, texts)
@@ -106,6 +120,8 @@ def make_draft(path: Path) -> Draft:
         has_text=text is not None,
         mean_tokens=text.mean if text else 0,
         has_sensors=bool(guess.names("sensors")),
+        has_audio=audio is not None,
+        has_transcript=bool(guess.names("transcript")),
         has_labels=bool(guess.names("labels") or guess.names("targets")),
         may_mirror=bool(image) and not fault,
     )
@@ -120,12 +136,13 @@ def make_draft(path: Path) -> Draft:
         mirror_fault=fault,
         text=text,
         gaps=_gaps(rows, guess),
+        sounds=heard,
     )
 
 
 def _carve(path: Path, rows: Sequence[tuple[int, Row]], columns: Mapping[str, Column], guess: Guess) -> Carve:
     repeated = [name for name in guess.names("text") if columns[name].num_distinct < len(columns[name].cells)]
-    image = guess.name("image")
+    image = guess.name("image") or guess.name("audio")
     return find_carve(
         rows,
         identity=guess.name("id"),
@@ -146,16 +163,17 @@ def _gaps(rows: Sequence[tuple[int, Row]], guess: Guess) -> Gaps:
 
 
 def _check_learnable(path: Path, guess: Guess) -> None:
-    has = [name for name in ("image", "text", "sensors") if guess.names(name)]
-    if has[:2] == ["image", "text"] or (has and (guess.names("labels") or guess.names("targets"))):
+    has = [name for name in ("image", "text", "audio", "sensors") if guess.names(name)]
+    heads = [name for role in ("labels", "targets", "transcript") for name in guess.names(role)]
+    if has[:2] == ["image", "text"] or (has and heads):
         return
     found = "; ".join(f"{role}: {', '.join(guess.names(role))}" for role in guess.roles) or "nothing"
     why = "; ".join(f"{name}: {reason}" for name, reason in guess.left_out.items())
     raise ManifestError(
         [
-            f"{path.name}: nothing here can be learnt. It takes a column of images, texts or numbers, and "
-            f"labels that several rows share; or both images and texts. Found {found}."
-            + (f" Left out: {why}." if why else ""),
+            f"{path.name}: nothing here can be learnt. It takes a column of images, texts, recordings or "
+            f"numbers, and labels that several rows share; or both images and texts; or recordings and what is "
+            f"said in them. Found {found}." + (f" Left out: {why}." if why else ""),
             *guess.warnings,
         ]
     )
@@ -181,6 +199,15 @@ def _warn(guess: Guess, columns: Mapping[str, Column], carve: Carve) -> None:
     for split in ("train", "val"):
         if not carve.count(split):
             guess.warnings.append(f"No rows are left for {split}. Add rows, or fill the column of splits.")
+
+
+def _warn_of_long(guess: Guess, heard: Sequence[Sound]) -> None:
+    limit = RECORDING_LIMITS.max_seconds
+    if long := sum(sound.seconds > limit for sound in heard):
+        guess.warnings.append(
+            f"{long} of {len(heard)} recordings that were looked at are longer than {limit:g} seconds, which "
+            "check refuses. Cut them."
+        )
 
 
 def _text_sizes(texts: Sequence[str]) -> TextSizes:

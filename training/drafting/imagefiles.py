@@ -46,9 +46,9 @@ def find_fit(root: Path, column: Column) -> Fit | None:
     for folder, ending, only_name in _ways(root):
         written = [_written(cell, folder, ending, only_name) for cell in cells]
         # A hundred ways times 200 cells: the first few tell most of them apart.
-        if not any(_exists(root, path) for path in written[:10]):
+        if not any(exists(root, path) for path in written[:10]):
             continue
-        there = [at for at, path in enumerate(written) if _exists(root, path)]
+        there = [at for at, path in enumerate(written) if exists(root, path)]
         if len(there) * 2 >= len(cells) and _are_images([root / written[at] for at in there[:5]]):
             return Fit(folder, ending, only_name, len(there) / len(cells), (cells[there[0]], written[there[0]]))
     return None
@@ -63,13 +63,13 @@ def looks_like_image(column: Column) -> bool:
 
 def image_sizes(root: Path, column: Column) -> list[tuple[int, int]]:
     """Width and height of up to LOOKED_AT images, from their headers."""
-    there = (cell for cell in spread(column.strings, LOOKED_AT) if _exists(root, cell))
+    there = (cell for cell in spread(column.strings, LOOKED_AT) if exists(root, cell))
     return [size for cell in there if (size := _size(root / cell)) is not None]
 
 
 def image_keys(root: Path, column: Column) -> dict[str, str]:
     """What equal images share, by cell, as `training.data.pairs` finds it; by path where reading takes long."""
-    there = [cell for cell in column.counts if _exists(root, cell)]
+    there = [cell for cell in column.counts if exists(root, cell)]
     if sum((root / cell).stat().st_size for cell in there) > MAX_BYTES:
         return {cell: f"image={cell}" for cell in there}
     return {cell: f"image={hashlib.sha256((root / cell).read_bytes()).hexdigest()}" for cell in there}
@@ -95,7 +95,8 @@ def _may_be_path(cell: str) -> bool:
     return 0 < len(cell) <= 200 and "\0" not in cell and "://" not in cell and "\n" not in cell
 
 
-def _exists(root: Path, path: str) -> bool:
+def exists(root: Path, path: str) -> bool:
+    """Whether a cell leads to a file below `root`, as it stands."""
     try:
         return _may_be_path(path) and (root / path).is_file()
     except OSError:  # a name that is longer than the file system allows

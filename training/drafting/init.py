@@ -9,7 +9,8 @@ from pathlib import Path
 
 from models.errors import ConfigError
 from training.drafting.draft import make_draft
-from training.drafting.toml import summary, to_toml
+from training.drafting.summary import summary
+from training.drafting.toml import to_toml
 from training.recipe import Recipe
 
 

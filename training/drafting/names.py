@@ -8,6 +8,14 @@ TEXT = (
 )  # fmt: skip
 """Best first: the first text column is what evaluation shows the model."""
 
+SAID = frozenset({
+    "transcript", "transcripts", "transcription", "sentence", "utterance", "text", "said", "spoken", "words",
+    "phrase",
+})  # fmt: skip
+"""What is said in a recording, beside one."""
+
+SPEAKER = frozenset({"speaker", "voice", "client", "reader", "talker"})
+
 LANGUAGES = frozenset({
     "ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "it", "ja", "ko", "nl",
     "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh",

@@ -1,14 +1,15 @@
 """Which column of a manifest is what, guessed from names and cells. Each guess says what was seen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import ManifestError
 from models.manifest import SPLIT_ALIASES, SPLITS
 from training.drafting import names
+from training.drafting.guess import Guess
 from training.drafting.imagefiles import Fit, find_fit, looks_like_image
 from training.drafting.names import tokens
+from training.drafting.soundfiles import looks_like_sound, share_there
 from training.drafting.survey import MAYBE_GAPS, Column, commonest, shorten
 
 MIN_LABEL_ROWS = 5
@@ -20,27 +21,6 @@ MIN_ROWS_A_LABEL = 8
 MAX_HEADS = 12
 MAX_METADATA = 12
 LONGEST_METADATA = 200  # characters; the gallery answers with all of it for every match
-
-
-@dataclass
-class Guess:
-    """Columns by what they are for, each with a remark on what was seen; and what a person should know."""
-
-    roles: dict[str, dict[str, str]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def names(self, role: str) -> list[str]:
-        """The columns of a role, in order."""
-        return list(self.roles.get(role, {}))
-
-    def name(self, role: str) -> str | None:
-        """The column of a role that only one can have."""
-        return next(iter(self.roles.get(role, {})), None)
-
-    def take(self, role: str, name: str, seen: str) -> None:
-        """Give a column its role."""
-        self.roles.setdefault(role, {})[name] = seen
 
 
 def guess_roles(path: Path, columns: dict[str, Column]) -> Guess:
@@ -55,7 +35,8 @@ def guess_roles(path: Path, columns: dict[str, Column]) -> Guess:
             guess.left_out[name] = "no cell has a value" if not column.cells else "a row number that pandas wrote"
             del left[name]
     steps: tuple[Callable[[Path, dict[str, Column], Guess], None], ...] = (
-        _split, _image, _id, _group, _readings, _text, _labels, _numbers, _instruments, _metadata
+        _split, _image, _audio, _id, _speaker, _group, _readings, _said, _text, _labels, _numbers, _instruments,
+        _metadata,
     )  # fmt: skip
     for step in steps:
         step(path, left, guess)
@@ -106,6 +87,46 @@ def _image(path: Path, left: dict[str, Column], guess: Guess) -> None:
                     f"To go without images, remove the column."
                 ]
             )
+
+
+def _audio(path: Path, left: dict[str, Column], guess: Guess) -> None:
+    named = [name for name, column in left.items() if looks_like_sound(column) and column.links < 0.5]
+    found = sorted(((share_there(path.parent, left[name]), name) for name in named), key=lambda pair: -pair[0])
+    if not found:
+        return
+    share, best = found[0]
+    if share < 0.5:
+        raise ManifestError(
+            [
+                f"{path.name}: column {best!r} names recordings, but few of them are there: "
+                f"{shorten(left[best].sample[0], 60)!r} was looked for beside the manifest. Paths are relative to "
+                "it. To go without recordings, remove the column."
+            ]
+        )
+    seen = "every file that was looked for is there" if share == 1 else f"{share:.0%} of the files are there"
+    guess.take("audio", best, seen)
+    guess.left_out.update(dict.fromkeys(named, "more recordings; a row has one"))
+    del guess.left_out[best]
+
+
+def _speaker(_path: Path, left: dict[str, Column], guess: Guess) -> None:
+    """Who speaks: rows of one are alike, so the column is one of group too."""
+    for name, column in left.items():
+        repeats = 2 <= column.num_distinct < len(column.cells)
+        if guess.names("audio") and repeats and set(tokens(name)) & names.SPEAKER:
+            seen = f"{column.num_distinct:,} different ones; rows of one are alike"
+            guess.take("speaker", name, seen)
+            guess.take("group", name, seen)
+            return
+
+
+def _said(_path: Path, left: dict[str, Column], guess: Guess) -> None:
+    """What is said in the recordings: text of its own, and no label that many rows share."""
+    for name, column in left.items():
+        named = guess.names("audio") and set(tokens(name)) & names.SAID
+        if named and column.kind == "string" and _is_text(name, column):
+            guess.take("transcript", name, f"{column.mean_words:.1f} words on average")
+            return
 
 
 def _rewrite(path: Path, name: str, fit: Fit) -> str:

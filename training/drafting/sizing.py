@@ -2,7 +2,7 @@
 
 Speeds were measured on two idle cores of an EPYC (Zen 1), with tf_efficientnet_lite0."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from training.recipe import Stage
@@ -42,6 +42,8 @@ class Facts:
     has_text: bool
     mean_tokens: float = TEXT_TOKENS
     has_sensors: bool = False
+    has_audio: bool = False
+    has_transcript: bool = False
     has_labels: bool
     may_mirror: bool = True
 
@@ -78,13 +80,13 @@ def choose_sizes(facts: Facts) -> Sizes:
 
 
 def estimate_seconds(facts: Facts, sizes: Sizes) -> float:
-    """How long check, train and the report take, on two idle cores."""
+    """How long check, train and the report take, on two idle cores; of recordings nothing was measured."""
     scale = (sizes.side_px / FULL_SIDE_PX) ** 2
     above = TRAIN_SECONDS[sizes.frozen_blocks] * scale
     images = min(1.0, facts.images / facts.rows)  # an image a row, at most
     text = TEXT_SECONDS * facts.mean_tokens / TEXT_TOKENS * facts.has_text
     total = facts.images * (0.004 + CACHE_SECONDS * scale * (2 if sizes.mirror else 1))
-    each = {"image": above * images, "text": text, "sensors": 0.0001, "fusion": 0.0003}
+    each = {"image": above * images, "audio": 0.0, "text": text, "sensors": 0.0001, "fusion": 0.0003}
     each["joint"] = sum(each.values())
     for name, stage in sizes.stages.items():
         total += stage.epochs * (facts.train + facts.val / 3) * each[name]
@@ -131,6 +133,8 @@ def _stages(facts: Facts, sizes: Sizes, pace: float) -> dict[str, Stage]:
     def epochs(steps: int, size: int, least: int, most: int) -> int:
         return max(1, round(pace * min(most, max(least, round(steps * size / facts.train)))))
 
+    if facts.has_audio and not facts.images:
+        return _heard_stages(facts, epochs)
     if not facts.has_labels:
         slow = {"backbone_learning_rate": 2e-4, "ema_decay": 0.996} if thaws else {}
         return {"joint": Stage(epochs=epochs(800, batch, 12, 30), batch_size=batch, learning_rate=1e-3, **slow)}
@@ -141,6 +145,8 @@ def _stages(facts: Facts, sizes: Sizes, pace: float) -> dict[str, Stage]:
         stages["text"] = Stage(epochs=epochs(600, batch, 4, 20), batch_size=batch, learning_rate=3e-3)
     if facts.has_sensors:
         stages["sensors"] = Stage(epochs=epochs(600, batch, 4, 30), batch_size=batch, learning_rate=2e-3)
+    if facts.has_audio:
+        stages["audio"] = Stage(epochs=epochs(600, 32, 10, 60), batch_size=32, learning_rate=1e-3)
     if small or not facts.images:
         stages["joint"] = Stage(epochs=epochs(400, batch, 4, 30), batch_size=batch, learning_rate=1e-3)
         return stages
@@ -148,3 +154,17 @@ def _stages(facts: Facts, sizes: Sizes, pace: float) -> dict[str, Stage]:
     gentle = {"backbone_learning_rate": 5e-5} if thaws else {}
     stages["joint"] = Stage(epochs=2, batch_size=64, learning_rate=5e-4, **gentle)
     return stages
+
+
+def _heard_stages(facts: Facts, epochs: Callable[[int, int, int, int], int]) -> dict[str, Stage]:
+    """Of recordings: the ear first, then the heads on what it gives. Transcripts alone are learnt all together."""
+    size = min(32, max(2, facts.train // 2))
+    if not facts.has_labels:
+        return {"joint": Stage(epochs=epochs(1_500, size, 14, 80), batch_size=size, learning_rate=2e-3)}
+    steps = 1_500 if facts.has_transcript else 600
+    stages = {"audio": Stage(epochs=epochs(steps, size, 14, 80), batch_size=size, learning_rate=1e-3)}
+    if facts.has_text:
+        stages["text"] = Stage(epochs=epochs(600, size, 4, 20), batch_size=size, learning_rate=3e-3)
+    if facts.has_sensors:
+        stages["sensors"] = Stage(epochs=epochs(600, size, 4, 30), batch_size=size, learning_rate=2e-3)
+    return {**stages, "fusion": Stage(epochs=epochs(400, size, 5, 20), batch_size=size, learning_rate=1e-3)}

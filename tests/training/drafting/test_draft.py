@@ -11,7 +11,8 @@ from models.manifest import read_manifest
 from tests.tiny import ROOT, Recorder, image_file, picture
 from training import run
 from training.drafting.draft import Draft, make_draft
-from training.drafting.toml import summary, to_toml
+from training.drafting.summary import summary
+from training.drafting.toml import to_toml
 from training.recipe import Recipe, read_recipe
 
 KINDS = ("circle", "square", "star")

@@ -7,7 +7,8 @@ import pytest
 
 from models.errors import ManifestError
 from training.drafting import names
-from training.drafting.roles import Guess, guess_roles
+from training.drafting.guess import Guess
+from training.drafting.roles import guess_roles
 from training.drafting.survey import look_at
 
 ROWS = 120
