@@ -76,13 +76,16 @@ class Lifecycle:
                 model = self._registry.get(name, str(version))
             else:
                 model = await self._read(name, version)
-                await self._make_ready(model)
+            # One that was loaded before may lack what was written while another one was current.
+            await self._make_ready(model)
             self._retire(self._registry.put(model, current=current, keep=keep))
         return model
 
     def unload(self, name: str, version: int | None = None) -> None:
         """See `Registry.remove`."""
         self._retire(self._registry.remove(name, version))
+        if self._registry.versions(name):
+            self._start(self._catch_up(self._registry.get(name)))
 
     def recover_soon(self) -> None:
         """Read anew, in the background, every model that does not answer: with sessions and memory of its own."""
@@ -154,6 +157,13 @@ class Lifecycle:
                 f"Version {model.version} of {model.name!r} cannot be served: {self._explain(error)} "
                 "What was served still is."
             ) from None
+
+    async def _catch_up(self, model: Model) -> None:
+        """Give the one that took a place what was written while another one was current."""
+        try:
+            await self.before_serving(model)
+        except (RetrievalError, IntermodalError) as error:
+            _LOG.warning("version %d of model %s lacks what was written: %s", model.version, model.name, error)
 
     def _explain(self, error: Exception) -> str:
         """What is wrong with a version, for a caller: without this machine's paths, or what nobody foresaw."""

@@ -1,6 +1,7 @@
 """A version whose embedding is new fills its galleries from originals before it is served; or at start."""
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_what_users_wrote_is_embedded_anew_before_the_version_is_served(service_
     assert len(everything) == 45  # the seed's four too
     client.put("/items/late", json={"text": "star", "labels": {"kind": "late"}})
     assert found(client, "star", "late") == ["late"]
+
+
+def test_what_is_written_under_another_version_is_embedded_by_the_one_that_takes_its_place(
+    service_client: httpx.Client,
+) -> None:
+    client = service_client
+    assert client.post("/models/fashion/load", json={"version": 2, "current": False}).status_code == 200
+    client.put("/items/one", json={"text": "red", "labels": {"kind": "one"}})
+    assert client.post("/models/fashion/load", json={"version": 2, "keep": True}).status_code == 200
+    assert found(client, "red", "one") == ["one"]
+
+    assert client.post("/models/fashion/load", json={"version": 1, "current": False}).status_code == 200
+    client.put("/items/two", json={"text": "red", "labels": {"kind": "two"}})
+    assert client.post("/models/fashion/unload", json={"version": 2}).status_code == 200
+    end = time.monotonic() + 10
+    while found(client, "red", "two") != ["two"]:
+        assert time.monotonic() < end
 
 
 def test_what_is_pending_at_the_start_is_filled_beside_the_traffic_and_what_is_broken_is_left_out(
