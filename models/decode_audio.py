@@ -79,6 +79,8 @@ def decode_audio(data: bytes, *, rate_hz: int, limits: AudioLimits | None = None
     # Here, for it takes 20 ms, and most services hear nothing.
     import soundfile
 
+    # Of a broken MP3 libmpg123 complains on stderr. libsndfile has no setting for that (its issue 958), and the
+    # file descriptor is every thread's: to redirect it here would lose what others log meanwhile.
     try:
         with soundfile.SoundFile(_Memory(data)) as file:
             if file.format not in ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "MPEG"):
