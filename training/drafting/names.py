@@ -26,7 +26,7 @@ LABEL = frozenset({
 })  # fmt: skip
 TARGET = frozenset({
     "steering", "target", "targets", "angle", "price", "score", "rating", "y", "label", "value", "age", "weight",
-    "height", "throttle", "brake", "gas",
+    "height", "throttle", "brake", "gas", "steer",
 })  # fmt: skip
 SENSOR = frozenset({
     "speed", "velocity", "temperature", "temp", "humidity", "pressure", "lat", "lon", "latitude", "longitude",

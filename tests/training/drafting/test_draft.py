@@ -219,9 +219,9 @@ def test_windows_and_objects_in_cells_of_csv_are_readings_too(tmp_path: Path) ->
     assert recipe.preprocessing.sensors is not None
     assert recipe.preprocessing.sensors.steps == 3
     run.check(recipe, tmp_path / "pairs.csv", Recorder())
-    rows = [{"state": json.dumps({"v": [n, 1]}), "note": "[sic] a note", "kind": "ab"[n % 2]} for n in range(60)]
+    rows = [{"state": json.dumps({"v": [n, 1]}), "note": "[sic] a note", "steer": n / 30 - 1} for n in range(60)]
     recipe, _ = written(make_draft(as_csv(tmp_path, rows)), tmp_path)
-    assert recipe.data.columns.sensors == "state"
+    assert (recipe.data.columns.sensors, recipe.data.columns.targets) == ("state", ("steer",))
     run.check(recipe, tmp_path / "pairs.csv", Recorder())
 
 
