@@ -45,8 +45,7 @@ def find_carve(
     split: str | None,
     group: Sequence[str],
     labels: Sequence[str],
-    image: str | None,
-    image_keys: Mapping[str, str],
+    files: Mapping[str, Mapping[str, str]],
 ) -> Carve:
     """The first of some ways that is fair; with fewer and fewer of the group columns, the last one dropped first.
 
@@ -56,25 +55,27 @@ def find_carve(
         split: the column that gives splits; groups are left out then, for they would move rows between them.
         group: columns whose equal cells keep rows together, the most important first.
         labels: each must have two labels or more among the training rows.
-        image: the column of images.
-        image_keys: what equal images share; they are a group whatever the recipe says.
+        files: by column of images or recordings, what equal ones share, by cell; they are a group whatever the
+            recipe says.
     """
     share = 0.15 if len(rows) < 500 else 0.1 if len(rows) < 5_000 else 0.08
     ways = [(share, share)] if split else [(share, share), (0.2, 0.2), (0.3, 0.3), (0.4, 0.0)]
     names = [str(row[identity]) if identity else str(number) for number, row in rows]
-    cells = [str(row.get(image)) if image else "" for _, row in rows]
-    images = {name: (image_keys[cell],) for name, cell in zip(names, cells, strict=True) if cell in image_keys}
+    equal = {
+        name: [keys[cell] for column, keys in files.items() if (cell := str(row.get(column))) in keys]
+        for name, (_, row) in zip(names, rows, strict=True)
+    }
     kept = [()] if split else [tuple(group[:count]) for count in range(len(group), -1, -1)]
     for keep in kept:
         records = [_record(name, row, split, keep) for name, (_, row) in zip(names, rows, strict=True)]
         given = frozenset(record.split for record in records)
         dropped = tuple(name for name in group if name not in keep)
         for (val, test), seed in product(ways, range(1 if len(rows) > MANY_ROWS else MAX_SEEDS)):
-            splits = carve_splits(records, images, seed=seed, val=val, test=test)
+            splits = carve_splits(records, equal, seed=seed, val=val, test=test)
             carve = Carve(group=keep, dropped=dropped, val=val, test=test, seed=seed, given=given, splits=splits)
             if _is_fair(carve, rows, labels):
                 return carve
-    return replace(carve, seed=0, splits=carve_splits(records, images, seed=0, val=val, test=test))
+    return replace(carve, seed=0, splits=carve_splits(records, equal, seed=0, val=val, test=test))
 
 
 def _record(name: str, row: Row, split: str | None, group: Sequence[str]) -> Record:

@@ -16,7 +16,7 @@ from training.data.tokenizer import train_tokenizer
 from training.drafting import names
 from training.drafting.carving import Carve, find_carve
 from training.drafting.guess import Guess
-from training.drafting.imagefiles import image_keys, image_sizes
+from training.drafting.imagefiles import file_keys, image_sizes
 from training.drafting.roles import guess_roles
 from training.drafting.sizing import Facts, Sizes, choose_sizes, estimate_seconds
 from training.drafting.soundfiles import Sound, rate_of, sounds
@@ -142,15 +142,14 @@ def make_draft(path: Path) -> Draft:
 
 def _carve(path: Path, rows: Sequence[tuple[int, Row]], columns: Mapping[str, Column], guess: Guess) -> Carve:
     repeated = [name for name in guess.names("text") if columns[name].num_distinct < len(columns[name].cells)]
-    image = guess.name("image") or guess.name("audio")
+    files = [*guess.names("image"), *guess.names("audio")]
     return find_carve(
         rows,
         identity=guess.name("id"),
         split=guess.name("split"),
         group=[*guess.names("group"), *repeated],
         labels=guess.names("labels"),
-        image=image,
-        image_keys=image_keys(path.parent, columns[image]) if image else {},
+        files={name: file_keys(path.parent, columns[name]) for name in files},
     )
 
 

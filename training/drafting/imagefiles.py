@@ -16,7 +16,7 @@ LOOKED_AT = 200
 
 USUAL_FOLDERS = ("images", "image", "img", "imgs", "photos", "pictures", "frames", "data", "train")
 MAX_FOLDERS = 30
-MAX_BYTES = 2_000_000_000  # of images that are read whole, some ten seconds
+MAX_BYTES = 2_000_000_000  # of files that are read whole, some ten seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ def image_sizes(root: Path, column: Column) -> list[tuple[int, int]]:
     return [size for cell in there if (size := _size(root / cell)) is not None]
 
 
-def image_keys(root: Path, column: Column) -> dict[str, str]:
-    """What equal images share, by cell, as `training.data.pairs` finds it; by path where reading takes long."""
+def file_keys(root: Path, column: Column) -> dict[str, str]:
+    """What equal files share, by cell, as `training.data.pairs` finds it; by path where reading takes long."""
     there = [cell for cell in column.counts if exists(root, cell)]
     if sum((root / cell).stat().st_size for cell in there) > MAX_BYTES:
-        return {cell: f"image={cell}" for cell in there}
-    return {cell: f"image={hashlib.sha256((root / cell).read_bytes()).hexdigest()}" for cell in there}
+        return {cell: f"{column.name}={cell}" for cell in there}
+    return {cell: f"{column.name}={hashlib.sha256((root / cell).read_bytes()).hexdigest()}" for cell in there}
 
 
 def _ways(root: Path) -> Iterator[tuple[str, str, bool]]:

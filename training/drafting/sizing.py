@@ -131,7 +131,7 @@ def _stages(facts: Facts, sizes: Sizes, pace: float) -> dict[str, Stage]:
     thawed = {"backbone_learning_rate": 5e-4, "ema_decay": 0.996} if thaws else {}
 
     def epochs(steps: int, size: int, least: int, most: int) -> int:
-        return max(1, round(pace * min(most, max(least, round(steps * size / facts.train)))))
+        return max(1, round(pace * min(most, max(least, round(steps * size / max(1, facts.train))))))
 
     if facts.has_audio and not facts.images:
         return _heard_stages(facts, epochs)

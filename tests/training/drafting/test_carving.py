@@ -10,8 +10,7 @@ def carve(rows: Sequence[dict[str, Any]], **options: Any) -> Carve:
         "split": None,
         "group": (),
         "labels": (),
-        "image": None,
-        "image_keys": {},
+        "files": {},
     }
     return find_carve(list(enumerate(rows)), **{**given, **options})
 
@@ -52,5 +51,5 @@ def test_each_label_column_keeps_two_labels_to_train_on() -> None:
 
 def test_equal_images_stay_together() -> None:
     rows = [{"image": f"{n}.png"} for n in range(200)]
-    found = carve(rows, image="image", image_keys={f"{n}.png": f"image={n % 100}" for n in range(200)})
+    found = carve(rows, files={"image": {f"{n}.png": f"image={n % 100}" for n in range(200)}})
     assert list(found.splits[:100]) == list(found.splits[100:])

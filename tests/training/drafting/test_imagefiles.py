@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import image_file, picture
-from training.drafting.imagefiles import Fit, find_fit, image_keys, image_sizes, looks_like_image
+from training.drafting.imagefiles import Fit, file_keys, find_fit, image_sizes, looks_like_image
 from training.drafting.survey import Column
 
 
@@ -69,6 +69,6 @@ def test_endings_of_images_are_seen_though_no_file_is_there() -> None:
 def test_sizes_are_read_and_equal_images_share_a_key(root: Path) -> None:
     cells = column("images/1.png", "images/2.png", "images/3.png", "images/none.png")
     assert image_sizes(root, cells) == [(40, 20)] * 3
-    keys = image_keys(root, cells)
+    keys = file_keys(root, cells)
     assert keys["images/2.png"] == keys["images/3.png"] != keys["images/1.png"]
     assert "images/none.png" not in keys

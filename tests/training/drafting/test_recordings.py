@@ -3,11 +3,12 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.errors import ManifestError
 from tests.sounds import spoken, wav, write_recordings
-from tests.tiny import Recorder
+from tests.tiny import Recorder, write_pairs
 from training import run
 from training.drafting.draft import make_draft
 from training.drafting.soundfiles import Sound, rate_of
@@ -76,6 +77,26 @@ def test_what_is_said_becomes_a_transcript_that_a_joint_stage_learns(tmp_path: P
     assert recipe.stages.joint is not None
     assert not recipe.untrained
     run.check(recipe, path, Recorder())
+
+
+def test_recordings_beside_images_and_texts_and_what_equal_ones_do_to_the_splits(tmp_path: Path) -> None:
+    lines = write_pairs(tmp_path, 60).read_text().splitlines()
+    path = tmp_path / "all.csv"
+    for different in (60, 6):
+        rows = [f"{lines[0]},sound"]
+        for number, line in enumerate(lines[1:]):
+            silence = np.zeros(number % different, np.float32)
+            (tmp_path / f"{number}.wav").write_bytes(wav(np.concatenate([silence, spoken("a")])))
+            rows.append(f"{line},{number}.wav")
+        path.write_text("\n".join(rows) + "\n")
+        draft = make_draft(path)
+        assert bool(draft.carve.count("train")) == (different == 60)
+        if different == 60:
+            recipe = recipe_of(path)
+            assert recipe.stages.alone == ("image", "text", "audio")
+            run.check(recipe, path, Recorder())
+        else:  # a group never straddles a split, and each of six has rows of all splits
+            assert any("No rows are left for train" in warning for warning in draft.guess.warnings)
 
 
 def test_recordings_that_are_not_there_are_told_of(tmp_path: Path) -> None:
