@@ -93,7 +93,9 @@ def evaluate(options: argparse.Namespace) -> int:
     records = [pairs.records[row] for row in rows]
     predictor = load_predictor(checkpoint, num_threads=os.cpu_count() or 1)
     with TerminalProgress() as progress:
-        outputs = run_subsets(predictor, records, progress, manifest=pairs.path.name)
+        outputs = run_subsets(
+            predictor, records, progress, manifest=pairs.path.name, unsaid=recipe.objective.unsaid
+        )
     figures = {
         "checkpoint": f"{checkpoint.config.name}/{checkpoint.config.version}",
         "split": options.split or "all",

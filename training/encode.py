@@ -69,12 +69,6 @@ def gather_batch(batch: EncodedBatch) -> EncodedBatch:
     return EncodedBatch(vectors_BMD, tokens)
 
 
-def subset_mask(present_BM: Tensor, modalities: tuple[str, ...], part: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Rows (B,) that have all modalities of `part`, and the mask (B, M) that leaves only those."""
-    wanted_M = torch.tensor([name in part for name in modalities], device=present_BM.device)
-    return present_BM[:, wanted_M].all(1), present_BM & wanted_M
-
-
 def chunks(rows: Rows) -> list[Rows]:
     """Rows in order, as many at a time as are evaluated at once."""
     return [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]

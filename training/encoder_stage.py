@@ -34,7 +34,7 @@ def encoder_job(name: str, stage: Stage, plan: Plan) -> Job[_Loaded]:
     """One encoder with heads of its own, which are dropped afterwards; transcripts' head is the network's."""
     source, bench = plan.source, plan.bench
     val = source.pairs.rows("val")
-    val = val[source.has[name][val]]
+    val = source.of_subset(val, (name,))
 
     def load(rows: Rows, generator: torch.Generator) -> _Loaded:
         partner_B = torch.arange(len(rows))

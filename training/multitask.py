@@ -10,7 +10,7 @@ from torch import Tensor
 from models.calibration import subset_name
 from models.nets.network import EncodedBatch
 from training.data.pairs import Rows
-from training.encode import subset_mask, subsets
+from training.encode import subsets
 from training.plan import Plan
 from training.workbench import CONTRASTIVE, SHARED
 
@@ -18,11 +18,11 @@ from training.workbench import CONTRASTIVE, SHARED
 def multitask_loss(plan: Plan, rows: Rows, encoded: EncodedBatch) -> Tensor:
     """Weighted sum over subsets and heads, and contrastive terms between the embeddings of the subsets."""
     source, network = plan.source, plan.bench.network
-    truth, present_BM = source.truth.take(rows), source.present_NM[rows]
+    truth = source.truth.take(rows)
     total = encoded.vectors_BMD.new_zeros(())
     embeddings: dict[str, Tensor] = {}
     for part in subsets(source.modalities):
-        keep_B, mask_BM = subset_mask(present_BM, source.modalities, part)
+        keep_B, mask_BM = source.shown(rows, part)
         if not keep_B.any():
             continue
         own = encoded if keep_B.all() else encoded.take(keep_B)  # many tokens are not copied for nothing

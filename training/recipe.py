@@ -1,6 +1,7 @@
 """A recipe: everything that decides a training run, read from a TOML file and checked at once."""
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from models.columns import Columns
 from models.config import MODALITIES, Config, NetworkConfig, Preprocessing
 from models.errors import ConfigError
+from models.manifest import Record
 from models.trust import TrustRules
 from training.augmentation import Augmentation
 
@@ -113,6 +115,22 @@ class Stages(Config):
 Weight = Annotated[float, Field(ge=0)]
 
 
+class Unsaid(Config):
+    """What is meant where nobody says it: some inputs decide what is right, and without them one thing holds.
+
+    So a car that is told nothing drives on; it does not do the mean of all that it might have been told.
+    """
+
+    without: tuple[str, ...] = Field(min_length=1, description="Modalities that say it: text, audio.")
+    means: dict[str, str] = Field(min_length=1, description="By column of labels, the label that then holds.")
+
+    def rules_out(self, part: Collection[str], record: Record) -> bool:
+        """Whether a row teaches nothing about a subset of the modalities, for it holds where something was said."""
+        if not set(self.without).isdisjoint(part):
+            return False
+        return any(record.labels.get(head) != label for head, label in self.means.items())
+
+
 class Objective(Config):
     """The weighted sum that is minimised."""
 
@@ -120,6 +138,9 @@ class Objective(Config):
         default_factory=dict, description="Weight by column of labels or targets; 1 if absent."
     )
     subsets: dict[str, Weight] = Field(default_factory=dict, description="Weight by subset, e.g. image+text; 1.")
+    unsaid: Unsaid | None = Field(
+        None, description="Subsets without an input that decides what is right learn only from rows where this holds."
+    )
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="Of heads of a single label.")
     class_weights: Literal["none", "balanced"] = Field(
         "none",
@@ -231,6 +252,13 @@ class Recipe(Config):
                 raise ValueError(
                     f"objective.heads.{head} is not one of data.columns.labels, multi_labels, targets"
                 )
+        unsaid = self.objective.unsaid
+        for name in () if unsaid is None else unsaid.without:
+            if name not in MODALITIES or getattr(self.network, name) is None:
+                raise ValueError(f"objective.unsaid.without: {name!r} is no modality of the network")
+        for head in {} if unsaid is None else unsaid.means:
+            if head not in self.data.columns.labels:
+                raise ValueError(f"objective.unsaid.means.{head} is not one of data.columns.labels")
         for head in self.network.targets:
             if head not in self.data.columns.targets:
                 raise ValueError(f"network.targets.{head} is not one of data.columns.targets")

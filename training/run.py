@@ -180,7 +180,8 @@ def _write(
     checkpoint = assemble.in_memory_checkpoint(network, setup.tokenizer, setup.plan.recipe, provenance)
     predictor = load_predictor(checkpoint, engine="onnx", num_threads=torch.get_num_threads())
     val = [pairs.records[row] for row in pairs.rows("val")]
-    val_outputs = run_subsets(predictor, val, progress, manifest=pairs.path.name)
+    unsaid = recipe.objective.unsaid
+    val_outputs = run_subsets(predictor, val, progress, manifest=pairs.path.name, unsaid=unsaid)
     config = checkpoint.config.model_copy(
         update={"calibration": fit_calibration(val_outputs, val, checkpoint.config)}
     )
@@ -190,7 +191,7 @@ def _write(
     test = [pairs.records[row] for row in pairs.rows("test")] or val
     test_outputs = val_outputs
     if test is not val:
-        test_outputs = run_subsets(predictor, test, progress, manifest=pairs.path.name)
+        test_outputs = run_subsets(predictor, test, progress, manifest=pairs.path.name, unsaid=unsaid)
     folder = assemble.claim_version(out, recipe.name)
     metrics = {
         "version": int(folder.name),

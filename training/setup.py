@@ -246,7 +246,17 @@ def _source(
         written = spell_captions(pairs, config.caption, tokenizer)
     device = distributed.device()
     return BatchSource(
-        pairs, config.modalities, truth, images, captions, states, device, recordings, readings, written
+        pairs,
+        config.modalities,
+        truth,
+        images,
+        captions,
+        states,
+        device,
+        recordings,
+        readings,
+        written,
+        recipe.objective.unsaid,
     )
 
 

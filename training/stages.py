@@ -45,7 +45,7 @@ def run_stages(
             continue
         rows = plan.source.pairs.rows("train")
         if name in plan.source.modalities:
-            rows = rows[plan.source.has[name][rows]]
+            rows = plan.source.of_subset(rows, (name,))
         if name == "caption" and plan.source.written is not None:
             rows = rows[plan.source.written.has_N[rows]]
         if not len(rows):

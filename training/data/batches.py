@@ -2,7 +2,7 @@
 
 # N rows of the manifest, B batch, M modalities, H heads, n rows that have a modality"""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,6 +25,7 @@ from training.data.recordings import AudioInputs, Recordings
 from training.data.text_cache import StateCache
 from training.data.truth import Truth
 from training.data.written import Written
+from training.recipe import Unsaid
 
 Ids = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -65,6 +66,7 @@ class BatchSource:
         recordings: Recordings | None = None,
         readings: SensorRows | None = None,
         written: Written | None = None,
+        unsaid: Unsaid | None = None,
     ) -> None:
         self.pairs = pairs
         self.modalities = modalities
@@ -85,8 +87,27 @@ class BatchSource:
         }
         self.present_NM = torch.from_numpy(np.stack([self.has[name] for name in modalities], axis=1))
         self.present_NM = self.present_NM.to(device)
+        ruled_out = [unsaid is not None and unsaid.rules_out((), record) for record in pairs.records]
+        self._usual_N = ~torch.tensor(ruled_out, dtype=torch.bool, device=device)
+        self._said_by = frozenset(modalities if unsaid is None else unsaid.without)
         numbers: dict[tuple[str, ...], int] = {}
         self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
+
+    def shown(self, rows: Rows, part: Collection[str]) -> tuple[Tensor, Tensor]:
+        """Which rows (B,) a subset of the modalities is learnt and measured on, and what it is shown of them (B, M).
+
+        Those that have all of it; without what says what is meant, those where the usual is (`Unsaid`).
+        """
+        wanted_M = torch.tensor([name in part for name in self.modalities], device=self.device)
+        present_BM = self.present_NM[rows]
+        keep_B = present_BM[:, wanted_M].all(1)
+        if self._said_by.isdisjoint(part):
+            keep_B = keep_B & self._usual_N[rows]
+        return keep_B, present_BM & wanted_M
+
+    def of_subset(self, rows: Rows, part: Collection[str]) -> Rows:
+        """Those of the rows that a subset of the modalities is learnt and measured on."""
+        return rows[self.shown(rows, part)[0].cpu().numpy()]
 
     def same(self, rows: Rows) -> Tensor:
         """(B, B) bool: rows of an equal text, image, recording or readings: no negatives of one another."""

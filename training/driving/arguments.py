@@ -14,6 +14,9 @@ def add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", default="expert", help="of this round: tracks are <name>-<seed>")
     command.add_argument("--every", type=int, default=2, help="a row for every so many decisions (25 a second)")
     command.add_argument(
+        "--others", type=int, default=2, help="rows beside it, of the same moment under other commands"
+    )
+    command.add_argument(
         "--go-share", type=float, default=0.5, help="of the tracks, that are driven under go alone"
     )
     command.add_argument(

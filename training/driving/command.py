@@ -24,6 +24,7 @@ def record_command(options: argparse.Namespace) -> int:
         seed=options.seed,
         num_tracks=options.tracks,
         every=options.every,
+        others=options.others,
         go_share=options.go_share,
     )
     voices = None if options.voices is None else read_voices(options.voices, options.fold)

@@ -62,7 +62,11 @@ class Episode:
         while self._number + 1 < len(self._spells) and self._spells[self._number + 1].tick <= tick:
             self._number += 1
         spell = self._spells[self._number]
-        return Situation(tick, spell, self._observation, self.expert.act(self._simulator.pose, spell.word))
+        return Situation(tick, spell, self._observation, self.wish(spell.word))
+
+    def wish(self, word: str) -> Action:
+        """What the expert would do now, were it told so."""
+        return self.expert.act(self._simulator.pose, word)
 
     def step(self, action: Action, *, draw: bool = True) -> None:
         """Do something for `HOLD_TICKS`."""

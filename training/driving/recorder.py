@@ -53,6 +53,7 @@ class Recording:
     seed: of the first track; the others follow.
     num_tracks: how many.
     every: a row for every so many decisions, of which there are 25 a second.
+    others: rows beside it of the same moment, each under another command than the one in force.
     go_share: share of the tracks that are driven under `go` alone.
     disturbed_share: share of the tracks where noise goes into what is done.
     spoken_share: share of the rows that have a recording of their command.
@@ -62,6 +63,7 @@ class Recording:
     seed: int = 0
     num_tracks: int = 40
     every: int = 2
+    others: int = 2
     go_share: float = 0.5
     disturbed_share: float = 0.7
     spoken_share: float = 0.3
@@ -72,6 +74,8 @@ class Recording:
         Raises:
             ConfigError: a number out of its range.
         """
+        if not 0 <= self.others < len(COMMANDS):
+            raise ConfigError(f"--others: must be from 0 to {len(COMMANDS) - 1}, the commands that there are beside one.")
         if self.num_tracks < 1 or self.every < 1:
             raise ConfigError("--tracks and --every: must be at least 1.")
         if self.seed < 0 or self.seed + self.num_tracks > FIRST_UNSEEN_SEED:
@@ -156,7 +160,7 @@ class _Drive:
         while not episode.done:
             situation = episode.situation()
             if number % every == 0:
-                rows.append(self._row(situation, frames))
+                rows += self._rows(situation, episode, frames)
             action = situation.wish
             if pilot is not None:
                 rescue = episode.lost or (rescue and episode.off_road)
@@ -173,17 +177,24 @@ class _Drive:
         )
         return rows, note + (f", {rescued} decisions by the expert" if pilot is not None else "")
 
-    def _row(self, situation: Situation, frames: Path) -> dict[str, Any]:
-        tick, word = situation.tick, situation.spell.word
-        path = frames / f"{tick:04d}.png"
+    def _rows(self, situation: Situation, episode: Episode, frames: Path) -> list[dict[str, Any]]:
+        """One moment: under its own command, and under some others, of which the expert says what it would do."""
+        path = frames / f"{situation.tick:04d}.png"
         Image.fromarray(situation.observation.frame).save(path, compress_level=PNG_LEVEL)
+        own = situation.spell.word
+        # Else a car at the left edge would always be one that was told so, and the command itself would say nothing.
+        others = self.rng.sample([word for word in COMMANDS if word != own], self.recording.others)
+        return [self._row(situation, word, episode.wish(word), path) for word in (own, *others)]
+
+    def _row(self, situation: Situation, word: str, wish: Action, frame: Path) -> dict[str, Any]:
+        asked = "" if word == situation.spell.word else f"-{word}"
         row: dict[str, Any] = {
-            "id": f"{self.track}-{tick:04d}",
-            "image": path.relative_to(self.out).as_posix(),
+            "id": f"{self.track}-{situation.tick:04d}{asked}",
+            "image": frame.relative_to(self.out).as_posix(),
             "text": self.rng.choice(COMMANDS[word].phrases),
             "sensors": situation.observation.sensors,
             "command": word,
-            **{name: round(value, 4) for name, value in situation.wish._asdict().items()},
+            **{name: round(value, 4) for name, value in wish._asdict().items()},
             "track": self.track,
             "split": self.split,
         }

@@ -39,6 +39,7 @@ from training.measures.same_label import same_label
 from training.measures.words import transcript_figures
 from training.measures.writing import writing_figures
 from training.optimisation.loop import Progress
+from training.recipe import Unsaid
 
 BATCH = 8
 CAPTION_BATCH = 32
@@ -47,9 +48,14 @@ Floats = NDArray[np.float32]
 
 
 def run_subsets(
-    predictor: Predictor, records: Sequence[Record], progress: Progress, *, manifest: str = "manifest"
+    predictor: Predictor,
+    records: Sequence[Record],
+    progress: Progress,
+    *,
+    manifest: str = "manifest",
+    unsaid: Unsaid | None = None,
 ) -> dict[str, SubsetOutput]:
-    """Encode every record once, and fuse it once for each subset of the modalities.
+    """Encode every record once, and fuse it once for each subset of the modalities that it says something about.
 
     Raises:
         ManifestError: naming every row that cannot be decoded, in the manifest of this name. After the first, the
@@ -71,7 +77,10 @@ def run_subsets(
             encoded = predictor.engine.encode(batch)
             for names in subsets(predictor.modalities):
                 wanted_M = np.array([name in names for name in predictor.modalities])
-                own = np.flatnonzero(batch.present_BM[:, wanted_M].all(1))
+                own_B = batch.present_BM[:, wanted_M].all(1)
+                if unsaid is not None:
+                    own_B &= [not unsaid.rules_out(names, record) for record in part]
+                own = np.flatnonzero(own_B)
                 if len(own):
                     output = predictor.engine.fuse(encoded.take(own), batch.present_BM[own] & wanted_M)
                     rows.setdefault(subset_name(names), []).append(start + own)

@@ -17,7 +17,7 @@ from models.nets.network import EncodedBatch, Network
 from training.data.batches import BatchSource
 from training.data.pairs import UNLABELLED, Rows
 from training.data.truth import Truth
-from training.encode import chunks, subset_mask, subsets
+from training.encode import chunks, subsets
 from training.measures.metrics import label_set_figures, regression_figures
 
 MAX_MATCHED_ROWS = 2_000  # the work grows with their square
@@ -65,7 +65,7 @@ def subset_figures(
     for chunk in chunks(rows):
         encoded = encoded_of(chunk)
         for part in subsets(source.modalities):
-            keep_B, mask_BM = subset_mask(source.present_NM[chunk], source.modalities, part)
+            keep_B, mask_BM = source.shown(chunk, part)
             if keep_B.any():
                 output = network.fuse(encoded.take(keep_B), mask_BM[keep_B])
                 found.setdefault(subset_name(part), []).append(output.heads)

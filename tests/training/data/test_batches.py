@@ -9,9 +9,10 @@ from training.augmentation import Augmentation
 from training.data.batches import BatchSource
 from training.data.image_cache import open_lower_cache
 from training.data.pairs import Pairs, label_numbers, label_vocabularies, load_pairs, prepare_pixels, prepare_texts
-from training.encode import encode_all, subset_mask, subsets
+from training.encode import encode_all, subsets
 from training.multitask import multitask_loss
 from training.plan import Plan
+from training.recipe import Unsaid
 from training.trust import fit_trust
 from training.workbench import Workbench
 
@@ -127,13 +128,30 @@ def test_subsets_are_all_but_the_empty_one_the_smallest_first() -> None:
     assert len(subsets("abc")) == 7
 
 
-def test_a_subset_keeps_the_rows_that_have_all_of_it_and_masks_the_rest() -> None:
-    present = torch.tensor([[True, True], [True, False], [False, True]])
-    keep, mask = subset_mask(present, ("image", "text"), ("image",))
-    assert keep.tolist() == [True, True, False]
-    assert mask[keep].tolist() == [[True, False], [True, False]]
-    keep, _ = subset_mask(present, ("image", "text"), ("image", "text"))
-    assert keep.tolist() == [True, False, False]
+def test_a_subset_is_shown_of_the_rows_that_have_all_of_it_and_masks_the_rest(plan: Plan) -> None:
+    source, rows = plan.source, np.arange(6)
+    present = source.present_NM[rows]
+    keep, mask = source.shown(rows, ("image",))
+    assert keep.tolist() == present[:, 0].tolist()
+    assert mask[keep].tolist() == [[True, False]] * int(keep.sum())
+    keep, _ = source.shown(rows, ("image", "text"))
+    assert keep.tolist() == present.all(1).tolist()
+
+
+def test_where_nothing_is_said_only_rows_of_what_is_then_meant_teach(plan: Plan) -> None:
+    pairs, source = plan.source.pairs, plan.source
+    usual = pairs.records[0].labels["shape"]
+    unsaid = Unsaid(without=("text",), means={"shape": usual})
+    other = BatchSource(
+        pairs, ("image", "text"), source.labels_NH.numpy(), source.cache, source.captions, unsaid=unsaid
+    )
+    rows = np.arange(len(pairs.records))
+    is_usual = torch.tensor([record.labels["shape"] == usual for record in pairs.records])
+    assert 0 < int(is_usual.sum()) < len(rows)
+    present = source.present_NM[rows]
+    assert other.shown(rows, ("image",))[0].tolist() == (present[:, 0] & is_usual).tolist()
+    assert other.shown(rows, ("text",))[0].tolist() == present[:, 1].tolist()
+    assert other.shown(rows, ("image", "text"))[0].tolist() == present.all(1).tolist()
 
 
 def test_the_loss_is_a_sum_over_subsets_by_their_weights(plan: Plan) -> None:
