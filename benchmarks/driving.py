@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from training.driving.client import reach
 from training.driving.drive import drive, summary
+from training.driving.faults import FAULTS, Fault
 from training.driving.pilot import Manners, Pilot
 from training.driving.recorder import FIRST_UNSEEN_SEED
 from training.driving.voices import read_voices
@@ -38,6 +39,7 @@ class Setting(NamedTuple):
     spoken: bool = False
     without: tuple[str, ...] = ()
     from_tick: int = 0
+    fault: Fault | None = None
     fallback: bool = False
     few: bool = True
 
@@ -55,6 +57,13 @@ SETTINGS = {
     "sensors off at 8 s": Setting(without=("sensors",), from_tick=OFF_TICK),
     "camera off at 8 s": Setting(without=("image",), from_tick=OFF_TICK),
     "camera off at 8 s, with the fallback": Setting(without=("image",), from_tick=OFF_TICK, fallback=True),
+    **{
+        f"{fault.replace('_', ' ')} at 8 s{', with the fallback' * fallback}": Setting(
+            fault=fault, from_tick=OFF_TICK, fallback=fallback
+        )
+        for fault in FAULTS
+        for fallback in (False, True)
+    },
 }
 
 
@@ -84,7 +93,11 @@ def main() -> None:
 def _try(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     spoken = read_voices(options.voices, options.fold)["test"] if setting.spoken else None
     manners = Manners(
-        spoken=spoken, without=setting.without, from_tick=setting.from_tick, fallback=setting.fallback
+        spoken=spoken,
+        without=setting.without,
+        fault=setting.fault,
+        from_tick=setting.from_tick,
+        fallback=setting.fallback,
     )
     service = reach(options.url, options.model)
     pilot = Pilot(service, manners)
@@ -95,13 +108,9 @@ def _try(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
             driven = drive(seeds, pilot, progress, commanded=setting.commanded)
     finally:
         service.close()
-    answers = {
-        "asked": len(pilot.seconds),
-        "doubted": pilot.doubted,
-        "braked": pilot.braked,
-        "failed": pilot.failed,
-    }
-    return {"setting": setting._asdict(), "way": service.way, "answers": answers, **summary(driven, pilot.seconds)}
+    broken = setting.from_tick if setting.fault or setting.without else None
+    figures = summary(driven, pilot.seconds, broken_from=broken)
+    return {"setting": setting._asdict(), "answers": pilot.figures(), **figures}
 
 
 if __name__ == "__main__":

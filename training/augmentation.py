@@ -24,6 +24,13 @@ class Augmentation(Config):
         le=1,
         description="Least share of an image's area that a crop keeps, where no block is frozen; 1: none.",
     )
+    pixel_broken: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Chance that an image is what a broken camera sends, noise or one colour, where no block is "
+        "frozen: so that a head that predicts its uncertainty learns to be unsure of such.",
+    )
     pixel_colour: float = Field(0.2, ge=0, le=1, description="How far its light and colours may go; 0 is none.")
     audio_speed: float = Field(
         0.15, ge=0, le=0.5, description="How much slower or faster a recording is played, at most; pitch follows."

@@ -1,18 +1,17 @@
 """A recipe: everything that decides a training run, read from a TOML file and checked at once."""
 
 import tomllib
-from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.columns import Columns
 from models.config import MODALITIES, Config, NetworkConfig, Preprocessing
 from models.errors import ConfigError
-from models.manifest import Record
 from models.trust import TrustRules
 from training.augmentation import Augmentation
+from training.objective_config import Objective
 
 RESERVED = ("retrieval", "transcript", "caption")
 """Names of figures that are of no head."""
@@ -112,69 +111,6 @@ class Stages(Config):
         return self
 
 
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Unsaid(Config):
-    """What is meant where nobody says it: some inputs decide what is right, and without them one thing holds.
-
-    So a car that is told nothing drives on; it does not do the mean of all that it might have been told.
-    """
-
-    without: tuple[str, ...] = Field(min_length=1, description="Modalities that say it: text, audio.")
-    means: dict[str, str] = Field(min_length=1, description="By column of labels, the label that then holds.")
-
-    def rules_out(self, part: Collection[str], record: Record) -> bool:
-        """Whether a row teaches nothing about a subset of the modalities, for it holds where something was said."""
-        if not set(self.without).isdisjoint(part):
-            return False
-        return any(record.labels.get(head) != label for head, label in self.means.items())
-
-
-class Objective(Config):
-    """The weighted sum that is minimised."""
-
-    heads: dict[str, Weight] = Field(
-        default_factory=dict, description="Weight by column of labels or targets; 1 if absent."
-    )
-    subsets: dict[str, Weight] = Field(default_factory=dict, description="Weight by subset, e.g. image+text; 1.")
-    unsaid: Unsaid | None = Field(
-        None, description="Subsets without an input that decides what is right learn only from rows where this holds."
-    )
-    label_smoothing: float = Field(0.05, ge=0, lt=1, description="Of heads of a single label.")
-    class_weights: Literal["none", "balanced"] = Field(
-        "none",
-        description="balanced: rare labels weigh as much as frequent ones, within a factor of 10. The scores are "
-        "then those of data where all labels are about as frequent.",
-    )
-    weighting: Literal["fixed", "uncertainty"] = Field(
-        "fixed",
-        description="uncertainty: each task learns a factor beside its weight (Kendall, Gal and Cipolla 2018).",
-    )
-    contrastive_kind: Literal["infonce", "sigmoid"] = Field(
-        "infonce",
-        description="infonce: find the partner among the batch (CLIP). sigmoid: tell of each pair whether it "
-        "belongs together (SigLIP). Rows of an equal text or image are no negatives in either.",
-    )
-    contrastive_scale: float = Field(
-        10.0,
-        gt=0,
-        le=100,
-        description="What cosines are multiplied by at the start; short trainings stay near it.",
-    )
-    contrastive: float = Field(1.0, ge=0, description="Between modalities, both ways.")
-    contrastive_fused: float = Field(0.3, ge=0, description="Between the fused vector and each modality.")
-    transcript: float = Field(1.0, ge=0, description="What is said in a recording (CTC).")
-    caption: float = Field(1.0, ge=0, description="What is written about an item, in stages.joint.")
-    caption_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of a caption's subwords.")
-    captions_a_step: int = Field(
-        1,
-        ge=1,
-        le=32,
-        description="Captions of a row that a step learns, at most. They share the work of looking at the row.",
-    )
-
-
 class GalleryRecipe(Config):
     """The seed of the gallery: rows of train and val, one for each text."""
 
@@ -252,6 +188,13 @@ class Recipe(Config):
                 raise ValueError(
                     f"objective.heads.{head} is not one of data.columns.labels, multi_labels, targets"
                 )
+        for head in self.network.targets:
+            if head not in self.data.columns.targets:
+                raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_unsaid_could_be_said(self) -> Self:
         unsaid = self.objective.unsaid
         for name in () if unsaid is None else unsaid.without:
             if name not in MODALITIES or getattr(self.network, name) is None:
@@ -259,9 +202,6 @@ class Recipe(Config):
         for head in {} if unsaid is None else unsaid.means:
             if head not in self.data.columns.labels:
                 raise ValueError(f"objective.unsaid.means.{head} is not one of data.columns.labels")
-        for head in self.network.targets:
-            if head not in self.data.columns.targets:
-                raise ValueError(f"network.targets.{head} is not one of data.columns.targets")
         return self
 
     @model_validator(mode="after")

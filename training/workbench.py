@@ -13,7 +13,8 @@ from models.nets.heads import HeadOutputs, build_heads, run_heads
 from models.nets.network import Network
 from training.losses import ContrastiveLoss, SigmoidContrast
 from training.objective import TaskWeights
-from training.recipe import Objective, Stage
+from training.objective_config import Objective
+from training.recipe import Stage
 
 SHARED = "shared"  # the heads that are served, beside those of each encoder alone
 CONTRASTIVE = ("contrastive", "contrastive_fused")  # named as the recipe names their weights

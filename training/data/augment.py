@@ -92,6 +92,16 @@ def augment_pixels(lower: Lower, config: Augmentation, generator: torch.Generato
         middle_n11 = light * flat_n3P.mean((1, 2), keepdim=True)
         mixed_n3P = torch.baddbmm((1 - contrast) * middle_n11, contrast * light * mixing_n33, flat_n3P)
         raw_n3SS = mixed_n3P.clamp_(0, 255).view_as(raw_n3SS)
+    if config.pixel_broken:
+        broken = torch.nonzero(uniform(0, 1) < config.pixel_broken).flatten().tolist()
+        raw_n3SS = raw_n3SS.clone() if broken else raw_n3SS  # it may be the cache's own
+        for place in broken:
+            noise, plain = (
+                torch.rand(raw_n3SS.shape[1:], generator=generator),
+                torch.rand(3, 1, 1, generator=generator),
+            )
+            share = torch.rand((), generator=generator)
+            raw_n3SS[place] = 255 * (noise if share < 0.5 else plain)
     return lower._replace(map_nCHW=raw_n3SS)
 
 

@@ -25,7 +25,7 @@ from training.data.recordings import AudioInputs, Recordings
 from training.data.text_cache import StateCache
 from training.data.truth import Truth
 from training.data.written import Written
-from training.recipe import Unsaid
+from training.objective_config import Unsaid
 
 Ids = NDArray[np.int64]
 CPU = torch.device("cpu")
@@ -94,7 +94,7 @@ class BatchSource:
         self._text_of_N = np.array([numbers.setdefault(record.texts, len(numbers)) for record in pairs.records])
 
     def shown(self, rows: Rows, part: Collection[str]) -> tuple[Tensor, Tensor]:
-        """Which rows (B,) a subset of the modalities is learnt and measured on, and what it is shown of them (B, M).
+        """Which rows (B,) a subset of the modalities is learnt and measured on, and what it sees of them (B, M).
 
         Those that have all of it; without what says what is meant, those where the usual is (`Unsaid`).
         """
@@ -107,7 +107,8 @@ class BatchSource:
 
     def of_subset(self, rows: Rows, part: Collection[str]) -> Rows:
         """Those of the rows that a subset of the modalities is learnt and measured on."""
-        return rows[self.shown(rows, part)[0].cpu().numpy()]
+        found: Rows = rows[self.shown(rows, part)[0].cpu().numpy()]
+        return found
 
     def same(self, rows: Rows) -> Tensor:
         """(B, B) bool: rows of an equal text, image, recording or readings: no negatives of one another."""

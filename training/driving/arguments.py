@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from training.driving.faults import FAULTS
+
 
 def add_record(command: argparse.ArgumentParser) -> None:
     """Of `record`."""
@@ -45,6 +47,7 @@ def add_drive(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--without", default="", metavar="A,B", help="what is not sent: image, words, sensors, or several of them"
     )
+    command.add_argument("--fault", choices=FAULTS, help="what breaks")
     command.add_argument("--from-tick", type=int, default=0, help="from when on; a second has 50")
     command.add_argument(
         "--no-fallback", action="store_true", help="do not brake where answers are not to be trusted"

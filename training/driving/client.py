@@ -35,6 +35,9 @@ class Reply(NamedTuple):
 class Service(Protocol):
     """Somebody who answers."""
 
+    way: str
+    """The route, for people."""
+
     def ask(self, fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Reply:
         """Put one question: fields of /predict, and files by modality."""
 

@@ -44,6 +44,7 @@ def drive_command(options: argparse.Namespace) -> int:
     manners = Manners(
         spoken=None if options.voices is None else read_voices(options.voices, options.fold)["test"],
         without=without,
+        fault=options.fault,
         from_tick=options.from_tick,
         fallback=not options.no_fallback,
     )
@@ -55,20 +56,16 @@ def drive_command(options: argparse.Namespace) -> int:
             driven = drive(seeds, pilot, progress, commanded=options.commands, num_films=options.films)
     finally:
         service.close()
-    found = summary(driven, pilot.seconds)
-    found["answers"] = {
-        "way": service.way,
-        "asked": len(pilot.seconds),
-        "failed": pilot.failed,
-        "doubted": pilot.doubted,
-        "braked": pilot.braked,
-    }
+    broken = options.from_tick if without or options.fault else None
+    found = summary(driven, pilot.seconds, broken_from=broken)
+    found["answers"] = pilot.figures()
     found["setting"] = {
         "model": options.model,
         "seeds": [seeds.start, seeds.stop - 1],
         "decision_ticks": HOLD_TICKS,
         "commands": _told(options),
         "without": without,
+        "fault": options.fault,
         "from_tick": options.from_tick,
         "fallback": manners.fallback,
     }

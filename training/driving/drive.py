@@ -14,7 +14,10 @@ from PIL import Image
 from training.driving.commands import COMMANDS, Spell, Verdict, schedule
 from training.driving.episode import Episode, Situation, Step
 from training.driving.recorder import Progress
-from training.driving.simulator import MAX_TICKS, Action, Simulator
+from training.driving.simulator import MAX_TICKS, TICKS_PER_SECOND, Action, Simulator
+
+STANDING_SPEED = 2.0
+"""Units/s, as `stop` has it."""
 
 FRAME_EVERY = 2
 """Decisions from one frame of a film to the next: 12.5 a second."""
@@ -96,12 +99,15 @@ def drive(
     return found
 
 
-def summary(driven: Sequence[Driven], seconds: Sequence[float]) -> dict[str, Any]:
+def summary(
+    driven: Sequence[Driven], seconds: Sequence[float], *, broken_from: int | None = None
+) -> dict[str, Any]:
     """The figures of some tracks.
 
     Args:
         driven: the tracks, one at least.
         seconds: of each answer.
+        broken_from: the tick from which something was broken or switched off, if anything was.
     """
     rewards, experts = [one.reward for one in driven], [one.expert_reward for one in driven]
     verdicts = [verdict for one in driven for verdict in one.verdicts]
@@ -117,6 +123,7 @@ def summary(driven: Sequence[Driven], seconds: Sequence[float]) -> dict[str, Any
             "all": _share(verdicts),
             **{word: _share([v for v in verdicts if v.word == word]) for word in COMMANDS},
         },
+        **({} if broken_from is None else {"standstill": standstills(driven, broken_from)}),
         "answer_ms": percentiles(seconds),
         "each": [
             {
@@ -132,6 +139,23 @@ def summary(driven: Sequence[Driven], seconds: Sequence[float]) -> dict[str, Any
             }
             for one in driven
         ],
+    }
+
+
+def standstills(driven: Sequence[Driven], tick: int) -> dict[str, Any]:
+    """Whether cars came to stand after a tick, how fast, and whether they had left the road before."""
+    seconds, left = [], 0
+    for one in driven:
+        later = [step for step in one.path if step.tick > tick]
+        stood = next((place for place, step in enumerate(later) if step.speed <= STANDING_SPEED), None)
+        left += any(step.off_road for step in later[: None if stood is None else stood + 1])
+        if stood is not None:
+            seconds.append((later[stood].tick - tick) / TICKS_PER_SECOND)
+    return {
+        "tracks": sum(one.ticks > tick for one in driven),
+        "stood": len(seconds),
+        "seconds": {"median": round(statistics.median(seconds), 2), "most": max(seconds)} if seconds else {},
+        "left_road": left,
     }
 
 

@@ -37,6 +37,7 @@ class Step(NamedTuple):
     y: float
     speed: float
     action: Action
+    off_road: bool = False
 
 
 class Episode:
@@ -76,8 +77,9 @@ class Episode:
         moment = self.expert.moment(pose, word)
         ticks = self._simulator.ticks - before
         self._moments[self._number] += [moment] * ticks
-        self.off_road_ticks += ticks * (abs(moment.offset) > HALF_WIDTH)
-        self.path.append(Step(self._simulator.ticks, word, pose.x, pose.y, pose.speed, action))
+        off_road = abs(moment.offset) > HALF_WIDTH
+        self.off_road_ticks += ticks * off_road
+        self.path.append(Step(self._simulator.ticks, word, pose.x, pose.y, pose.speed, action, off_road))
 
     @property
     def lost(self) -> bool:

@@ -3,6 +3,7 @@
 Knows the wire's fields; knows no tracks."""
 
 import io
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 
 from training.driving.client import Reply, Service
 from training.driving.episode import Situation
-from training.driving.simulator import Action
+from training.driving.faults import Broken, Fault
+from training.driving.simulator import Action, Observation
 
 PNG_LEVEL = 1  # 0.4 ms and 4 KB a frame
 REST_BRAKE = 0.05
@@ -22,8 +24,11 @@ PATIENCE = 5
 """Decisions in a row (0.2 s) that are doubted before the car brakes: one in a hundred is doubted by chance."""
 
 FALLBACK_BRAKE = 0.4
+LATEST_SECONDS = 0.2
+"""An answer that took longer is of a road that the car has left behind: at 76 units/s it is 15 further on."""
+
 FROZEN_DECISIONS = 3
-"""Equal frames in a row while the wheels turn: the camera is taken to be dead, and its picture is not sent."""
+"""Equal frames, or readings, in a row while the wheels turn: what sends them hangs, and they are left out."""
 
 MODALITIES = ("image", "words", "sensors")
 
@@ -34,58 +39,90 @@ class Manners:
 
     spoken: the recordings to say commands with, by word; None writes them.
     without: what is not sent, of `MODALITIES`.
-    from_tick: from when on.
-    fallback: whether answers that are not to be trusted are braked upon.
+    fault: what breaks.
+    from_tick: from when on that is so.
+    fallback: whether answers that are not to be trusted, or come too late, are braked upon.
     """
 
     spoken: Mapping[str, list[Path]] | None = None
     without: Collection[str] = ()
+    fault: Fault | None = None
     from_tick: int = 0
     fallback: bool = True
 
 
 @dataclass(slots=True)
 class Pilot:
-    """Asks a service for every decision of a drive."""
+    """Asks a service for every decision of a drive.
+
+    reasons: why answers were doubted, and how often; one answer may have several.
+    """
 
     service: Service
     manners: Manners = field(default_factory=Manners)
     seconds: list[float] = field(default_factory=list)
     doubted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+    late: int = 0
     braked: int = 0
     _doubts: int = 0
     _frame: bytes = b""
     _equal: int = 0
+    _readings: Mapping[str, float] = field(default_factory=dict)
+    _stuck: int = 0
+    _broken: Broken | None = None
 
     def __call__(self, situation: Situation) -> Action:
         """What to do."""
         fields, files = self._question(situation)
         reply = self.service.ask(fields, files)
         self.seconds.append(reply.seconds)
-        if reply.status != 200:
-            self.failed += 1
+        delay = 0.0 if self._broken is None else self._broken.delay_seconds
+        late = reply.seconds + delay > LATEST_SECONDS
+        self.late += late
+        self.failed += reply.status != 200
+        if reply.status != 200 or (late and self.manners.fallback):
             self.braked += 1
             return Action(0.0, 0.0, FALLBACK_BRAKE)
         action = action_of(reply)
-        trusted = bool(reply.content.get("trust", {}).get("ok", True))
+        trust = reply.content.get("trust", {"ok": True, "reasons": []})
+        trusted = bool(trust["ok"])
         self.doubted += not trusted
+        self.reasons.update(f"{reason['kind']}: {reason['about']}" for reason in trust["reasons"])
         self._doubts = 0 if trusted else self._doubts + 1
         if self.manners.fallback and self._doubts >= PATIENCE:
             self.braked += 1
             return Action(action.steer, 0.0, max(action.brake, FALLBACK_BRAKE))
         return action
 
+    def figures(self) -> dict[str, Any]:
+        """How it was answered."""
+        return {
+            "way": self.service.way,
+            "asked": len(self.seconds),
+            "failed": self.failed,
+            "late": self.late,
+            "doubted": self.doubted,
+            "reasons": dict(self.reasons.most_common()),
+            "braked": self.braked,
+        }
+
     def _question(self, situation: Situation) -> tuple[dict[str, Any], dict[str, bytes]]:
         manners = self.manners
-        off = manners.without if situation.tick >= manners.from_tick else ()
+        later = situation.tick >= manners.from_tick
+        off = manners.without if later else ()
+        observation = self._observed(situation.observation, later=later)
         fields: dict[str, Any] = {"retrieve": False, "num_labels": 1}
         files: dict[str, bytes] = {}
+        moving = abs(observation.sensors["wheel_front_left"]) > 2
         if "sensors" not in off:
-            fields["sensors"] = situation.observation.sensors
+            self._stuck = self._stuck + 1 if moving and observation.sensors == self._readings else 0
+            self._readings = observation.sensors
+            if self._stuck < FROZEN_DECISIONS:
+                fields["sensors"] = observation.sensors
         if "image" not in off:
-            frame = png(situation)
-            moving = abs(situation.observation.sensors["wheel_front_left"]) > 2
+            frame = png(observation)
             self._equal = self._equal + 1 if moving and frame == self._frame else 0
             self._frame = frame
             if self._equal < FROZEN_DECISIONS:
@@ -100,11 +137,18 @@ class Pilot:
                 files["audio"] = said[spell.tick // 4 % len(said)].read_bytes()
         return fields, files
 
+    def _observed(self, observation: Observation, *, later: bool) -> Observation:
+        if self.manners.fault is None or not later:
+            self._broken = None  # of a track before
+            return observation
+        self._broken = self._broken or Broken(self.manners.fault)
+        return self._broken(observation)
 
-def png(situation: Situation) -> bytes:
+
+def png(observation: Observation) -> bytes:
     """The frame as a file."""
     buffer = io.BytesIO()
-    Image.fromarray(situation.observation.frame).save(buffer, "PNG", compress_level=PNG_LEVEL)
+    Image.fromarray(observation.frame).save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
 
 

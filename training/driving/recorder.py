@@ -75,7 +75,9 @@ class Recording:
             ConfigError: a number out of its range.
         """
         if not 0 <= self.others < len(COMMANDS):
-            raise ConfigError(f"--others: must be from 0 to {len(COMMANDS) - 1}, the commands that there are beside one.")
+            raise ConfigError(
+                f"--others: must be from 0 to {len(COMMANDS) - 1}, the commands that there are beside one."
+            )
         if self.num_tracks < 1 or self.every < 1:
             raise ConfigError("--tracks and --every: must be at least 1.")
         if self.seed < 0 or self.seed + self.num_tracks > FIRST_UNSEEN_SEED:
@@ -182,7 +184,7 @@ class _Drive:
         path = frames / f"{situation.tick:04d}.png"
         Image.fromarray(situation.observation.frame).save(path, compress_level=PNG_LEVEL)
         own = situation.spell.word
-        # Else a car at the left edge would always be one that was told so, and the command itself would say nothing.
+        # Else a car at the left edge would always be one that was told so, and the command would say nothing.
         others = self.rng.sample([word for word in COMMANDS if word != own], self.recording.others)
         return [self._row(situation, word, episode.wish(word), path) for word in (own, *others)]
 

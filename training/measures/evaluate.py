@@ -38,8 +38,8 @@ from training.measures.prepared import decode, prepare, prepare_all
 from training.measures.same_label import same_label
 from training.measures.words import transcript_figures
 from training.measures.writing import writing_figures
+from training.objective_config import Unsaid
 from training.optimisation.loop import Progress
-from training.recipe import Unsaid
 
 BATCH = 8
 CAPTION_BATCH = 32
@@ -77,10 +77,10 @@ def run_subsets(
             encoded = predictor.engine.encode(batch)
             for names in subsets(predictor.modalities):
                 wanted_M = np.array([name in names for name in predictor.modalities])
-                own_B = batch.present_BM[:, wanted_M].all(1)
+                own = np.flatnonzero(batch.present_BM[:, wanted_M].all(1))
                 if unsaid is not None:
-                    own_B &= [not unsaid.rules_out(names, record) for record in part]
-                own = np.flatnonzero(own_B)
+                    ruled_out = [unsaid.rules_out(names, part[int(row)]) for row in own]
+                    own = own[~np.array(ruled_out, dtype=bool)]
                 if len(own):
                     output = predictor.engine.fuse(encoded.take(own), batch.present_BM[own] & wanted_M)
                     rows.setdefault(subset_name(names), []).append(start + own)

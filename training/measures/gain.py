@@ -5,6 +5,7 @@ Knows outputs and records; draws nothing and writes nothing.
 # N rows that have every modality"""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,13 @@ def fusion_gain(
     fused = outputs.get(subset_name(modalities))
     if fused is None or len(modalities) < 2:
         return {"accuracy": {}, "neighbours": {}}
-    same_rows = {name: outputs[name].at(fused.rows) for name in modalities}
+    # Where a subset is judged on some rows alone, all are compared on those.
+    common = [output.rows for name in modalities if (output := outputs.get(name)) is not None]
+    rows = reduce(np.intersect1d, common, fused.rows)
+    if len(common) < len(modalities) or not len(rows):
+        return {"accuracy": {}, "neighbours": {}}
+    fused = fused.at(rows)
+    same_rows = {name: outputs[name].at(rows) for name in modalities}
     accuracy, neighbours = {}, {}
     for head in fused.logits:
         everything = {"": fused, **same_rows}

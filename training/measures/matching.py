@@ -33,7 +33,8 @@ def matching(
     Of records with several captions each is asked for by itself, among all images; and an image asks for any of
     its own, among the captions of all. with_index: also give `index_recall@10`; needs faiss.
     """
-    rows = outputs["image+text"].rows
+    # Where images are judged on some rows alone, so are their matches.
+    rows = np.intersect1d(outputs["image"].rows, outputs["image+text"].rows)
     images_nE = outputs["image"].at(rows).embedding_nE
     equal = equal_texts(records, rows)
     texts = outputs["text"]

@@ -58,7 +58,7 @@ def retrieval_queries(
     """The same few rows as queries each way, by (query's modality, gallery's); drawn blindly, by `seed`."""
     if not {"image", "text", "image+text"} <= outputs.keys():
         return {}
-    rows = outputs["image+text"].rows
+    rows = np.intersect1d(outputs["image"].rows, outputs["image+text"].rows)
     relevant = equal_texts(records, rows)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:num])
     vectors = {name: outputs[name].at(rows).embedding_nE for name in ("image", "text")}

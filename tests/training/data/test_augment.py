@@ -125,3 +125,15 @@ def test_equal_generators_change_equally() -> None:
     config = changed(map_crop=3, map_cutout=0.5, map_noise=0.1)
     first, second = (augment_maps(maps(), config, generator(5)).map_nCHW for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_some_images_are_what_a_broken_camera_sends() -> None:
+    lower = Lower(torch.full((64, 3, 8, 8), 100.0), torch.zeros(64, 2))
+    config = Augmentation(mirror=False, pixel_crop=1, pixel_colour=0, pixel_broken=0.5)
+    changed = augment_pixels(lower, config, torch.Generator().manual_seed(0)).map_nCHW
+    broken = (changed != 100).flatten(1).any(1)
+    assert 16 < int(broken.sum()) < 48
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 255
+    assert torch.equal(lower.map_nCHW, torch.full((64, 3, 8, 8), 100.0))
+    plain = (changed == changed[:, :, :1, :1]).flatten(1).all(1)
+    assert 0 < int((plain & broken).sum()) < int(broken.sum())

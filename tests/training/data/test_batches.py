@@ -11,8 +11,8 @@ from training.data.image_cache import open_lower_cache
 from training.data.pairs import Pairs, label_numbers, label_vocabularies, load_pairs, prepare_pixels, prepare_texts
 from training.encode import encode_all, subsets
 from training.multitask import multitask_loss
+from training.objective_config import Unsaid
 from training.plan import Plan
-from training.recipe import Unsaid
 from training.trust import fit_trust
 from training.workbench import Workbench
 
