@@ -6,10 +6,10 @@ import http.client
 import json
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
@@ -18,6 +18,8 @@ from models.errors import ConfigError
 
 LENGTH_BYTES = 4
 TIMEOUT_SECONDS = 30.0
+CONTROLS = ("steer", "gas", "brake")
+"""The heads that a model needs to drive."""
 
 
 class Reply(NamedTuple):
@@ -78,8 +80,7 @@ class Posts:
 
     def __init__(self, url: str, model: str) -> None:
         place = urlsplit(url)
-        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(place.netloc, timeout=TIMEOUT_SECONDS)
+        self._connection = _connection(place)
         self._path = f"{place.path.rstrip('/')}/models/{quote(model)}/predict"
 
     def ask(self, fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Reply:
@@ -100,26 +101,41 @@ def reach(url: str, model: str, *, post: bool = False) -> Stream | Posts:
     """The way to a service's model: a stream, or where it has none, or `post` asks for them, requests.
 
     Raises:
-        ConfigError: there is no service, or it has no such model.
+        ConfigError: there is no service, it has no such model, or the model says nothing of what a driver does.
     """
     try:
+        status, found = _describe(url, model)
+        if status != 200:
+            raise ConfigError(
+                f"--url {url}: answers {status} for the model {model!r}. GET /models lists what it has."
+            )
+        if lacking := [name for name in CONTROLS if name not in found.get("values", {})]:
+            raise ConfigError(
+                f"--model {model}: gives no {', '.join(lacking)}, so it cannot drive. "
+                "Train one by recipes/driving.toml."
+            )
         if not post:
             try:
                 return Stream(url, model)
             except InvalidStatus as error:
-                if error.response.status_code != 404 or b"model" in (error.response.body or b"").lower():
-                    raise
-        posts = Posts(url, model)
-        # Nothing is asked: 422 says that the model is there.
-        if (status := posts.ask({}, {}).status) not in (200, 422):
-            raise ConfigError(
-                f"--url {url}: answers {status} for the model {model!r}. GET /models lists what it has."
-            )
-    except InvalidStatus as error:
-        code = error.response.status_code
-        raise ConfigError(
-            f"--url {url}: answers {code} for the model {model!r}. GET /models lists them."
-        ) from None
+                if error.response.status_code != 404:
+                    code = error.response.status_code
+                    raise ConfigError(f"--url {url}: answers {code} to a stream. Try --post.") from None
+        return Posts(url, model)
     except (OSError, WebSocketException, http.client.HTTPException, ValueError) as error:
         raise ConfigError(f"--url {url}: no service answers there ({error}). Start one: python -m app") from None
-    return posts
+
+
+def _describe(url: str, model: str) -> tuple[int, dict[str, Any]]:
+    """What `GET /models/{name}` says."""
+    place = urlsplit(url)
+    with closing(_connection(place)) as connection:
+        connection.request("GET", f"{place.path.rstrip('/')}/models/{quote(model)}")
+        response = connection.getresponse()
+        content = response.read()
+        return response.status, json.loads(content) if response.status == 200 else {}
+
+
+def _connection(place: SplitResult) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+    return kind(place.netloc, timeout=TIMEOUT_SECONDS)

@@ -39,6 +39,8 @@ def drive_command(options: argparse.Namespace) -> int:
     without = [name for name in options.without.split(",") if name]
     if unknown := [name for name in without if name not in MODALITIES]:
         raise ConfigError(f"--without {unknown[0]}: not one of {', '.join(MODALITIES)}.")
+    if options.seed < 0:
+        raise ConfigError("--seed: must be at least 0.")
     if options.tracks < 1:
         raise ConfigError("--tracks: must be at least 1.")
     manners = Manners(

@@ -10,6 +10,10 @@ from models.checkpoint import CheckpointConfig
 from models.trust import Limits, TrustRules
 from training.measures.outputs import SubsetOutput
 
+SURE = 0.9
+"""A score from here on is no reason to doubt, however unusual: where a model is certain of nearly all rows, the
+quantile is rounding noise just below 1, and half precision alone would be doubted."""
+
 
 def fit_limits(
     rules: TrustRules | None, outputs: Mapping[str, SubsetOutput], config: CheckpointConfig
@@ -35,7 +39,7 @@ def fit_limits(
                 float(config.calibration.probabilities(head, subset, logits_C).max())
                 for logits_C in output.logits[head]
             ]
-            scores.setdefault(head, {})[subset] = -_beyond(-np.array(best), rules.share)
+            scores.setdefault(head, {})[subset] = min(-_beyond(-np.array(best), rules.share), SURE)
     return rules.model_copy(update={"stds": stds, "scores": scores})
 
 

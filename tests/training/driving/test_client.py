@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from models.errors import ConfigError
@@ -20,8 +21,11 @@ class EchoPosts(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.answer(422 if not asked else 200, {"path": self.path, **asked})
 
-    def do_GET(self) -> None:  # of a WebSocket that is not there
-        self.answer(404, {})
+    def do_GET(self) -> None:
+        if self.path.endswith("/predict/stream"):  # a WebSocket that is not there
+            return self.answer(404, {})
+        heads = {"/models/driving": ["steer", "gas", "brake"], "/models/fashion": ["price"]}.get(self.path)
+        return self.answer(200 if heads else 404, {"values": {head: {} for head in heads or []}})
 
     def answer(self, status: int, content: dict[str, object]) -> None:
         body = json.dumps(content).encode()
@@ -56,7 +60,12 @@ def stream_url() -> Iterator[str]:
             head, rest = json.loads(message[4 : 4 + length]), message[4 + length :]
             socket.send(json.dumps({"status": 200, "path": socket.request.path, **head, "rest": rest.decode()}))
 
-    with serve(echo, "127.0.0.1", 0) as server:
+    def described(socket: ServerConnection, request: Request) -> Response | None:
+        if request.path.endswith("/predict/stream"):
+            return None
+        return socket.respond(200, json.dumps({"values": {head: {} for head in ("steer", "gas", "brake")}}))
+
+    with serve(echo, "127.0.0.1", 0, process_request=described) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
@@ -89,3 +98,10 @@ def test_a_service_without_streams_is_asked_by_posts(posts_url: str) -> None:
 def test_nobody_there_is_said() -> None:
     with pytest.raises(ConfigError, match="no service answers there"):
         reach("http://127.0.0.1:9", "driving")
+
+
+def test_a_model_that_cannot_drive_or_is_not_there_is_said(posts_url: str) -> None:
+    with pytest.raises(ConfigError, match="--model fashion: gives no steer, gas, brake"):
+        reach(posts_url, "fashion")
+    with pytest.raises(ConfigError, match="answers 404 for the model 'other'"):
+        reach(posts_url, "other")
