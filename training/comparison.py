@@ -29,6 +29,8 @@ from training.stages import run_stages
 from training.workbench import Workbench
 
 TRIALS = "trials.json"
+ASIDE = ("transcript", "caption")
+"""Figures of what stands beside the fused heads; no head may be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class _Ledger:
                 raise ConfigError(
                     f"--out {folder} holds a comparison of another recipe or other data. Name another folder."
                 )
-            self.trials = [Trial(**trial) for trial in kept["trials"]]
+            self.trials = [_fused_only(Trial(**trial)) for trial in kept["trials"]]
 
     def __contains__(self, key: object) -> bool:
         return key in {(trial.name, trial.seed, trial.recipe_hash) for trial in self.trials}
@@ -112,6 +114,13 @@ class _Ledger:
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
         partial.replace(self._path)
+
+
+def _fused_only(trial: Trial) -> Trial:
+    """Without what trials told before, of heads that they do not train."""
+    return replace(
+        trial, figures={name: value for name, value in trial.figures.items() if name.split("/")[-1] not in ASIDE}
+    )
 
 
 def _with_encoders(plan: Plan, fingerprint: str, path: Path) -> Plan:

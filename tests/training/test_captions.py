@@ -206,6 +206,11 @@ def test_a_comparison_of_fusions_says_nothing_of_captions(data: Path, tmp_path: 
             "image_to_text",
         }
     assert "transcripts and captions are not compared: they do not depend on the fusion" in progress.lines
+    # Trials of before had such figures.
+    ledger = tmp_path / "out" / "trials.json"
+    ledger.write_text(ledger.read_text().replace('"figures": {', '"figures": {"image/caption": 0.01,'))
+    asked = Asked(["add"], 1, [recipe])
+    assert compare(recipe, pairs, asked, tmp_path / "work", tmp_path / "out", progress) == trials
 
 
 def test_rows_without_captions_teach_nothing_and_none_at_all_is_a_fault(data: Path, tmp_path: Path) -> None:
