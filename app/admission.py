@@ -2,7 +2,6 @@
 
 Pure ASGI and innermost: in an overload most requests end here, and each takes as little from others as it can."""
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -69,7 +68,7 @@ class AdmissionMiddleware:
             try:
                 admit(call_of(scope, service.settings))
             except (InputError, QueueFullError, TimeoutError) as error:
-                scope["route"] = SimpleNamespace(path_format=work)  # what the metrics count it under
+                scope["state"]["trace"].route = work
                 await problem_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -24,8 +24,10 @@ from app.tracing import describe_span
 STAGES = ("read", "fetch", "decode", "queue", "encode", "fuse", "transcribe", "generate", "search", "explain")
 _NOBODY_LEFT = 499  # nginx's word for a client that left before its answer
 _OPENED = 101  # a stream, which tells of itself from there on
-_STATUS_OF_CLOSING = 403  # what uvicorn answers where a stream is closed unopened
 _HEADS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+NO_ROUTE = "none"
+"""What all paths that nobody serves are counted under."""
+
 _PROBES = ("/health/", "/v2/health/", "/metrics")
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _LOG = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class Trace:
     version: int | None = None
     key: str | None = None
     """The name of the API key that was given, where one was needed."""
+    route: str | None = None
+    """What the metrics count it under, where that is not the template of its route."""
     trace_id: str | None = None
     """OpenTelemetry's, where it traces this request."""
 
@@ -109,8 +113,8 @@ class TelemetryMiddleware:
             return message
 
         async def send_with_headers(message: Message) -> None:
-            _note_status(trace, message)
             if message["type"] in _HEADS:
+                trace.status = message.get("status", _OPENED)
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = trace.request_id
                 if value := trace.timings.header():
@@ -138,7 +142,7 @@ class TelemetryMiddleware:
             return
         seconds = perf_counter() - trace.started
         status = trace.status or _NOBODY_LEFT
-        route = _route(scope)
+        route = trace.route or _route(scope)
         self._metrics.answered(method_of(scope), route, status, seconds, trace.timings.seconds)
         # Probes come every few seconds, and say something only when they fail.
         level = logging.DEBUG if status < 400 and route.startswith(_PROBES) else logging.INFO
@@ -157,19 +161,12 @@ class TelemetryMiddleware:
             _LOG.log(level, "request", extra={"fields": fields})
 
 
-def _note_status(trace: Trace, message: Message) -> None:
-    if message["type"] in _HEADS:
-        trace.status = message.get("status", _OPENED)
-    elif message["type"] == "websocket.close" and trace.status is None:
-        trace.status = _STATUS_OF_CLOSING
-
-
 def _route(scope: Scope) -> str:
     """The template of the route, e.g. /models/{name}: there are few, whatever is asked for."""
     # FastAPI keeps the prefix of an included router here; `route` is the route without it.
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     route = getattr(route, "starlette_route", None) or route  # a WebSocket's is one of Starlette's
-    return getattr(route, "path_format", "none")
+    return getattr(route, "path_format", NO_ROUTE)
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
