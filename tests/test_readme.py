@@ -1,7 +1,7 @@
 """README's shell blocks are run as they stand, in a folder that looks like the repository's.
 
 The comment before a block says how: `serve` (a service is started in place of `make serve`, which would
-install a venv), `ask`, `hear`, `keep` and `write` (run against that service), `train` (with this interpreter for
+install a venv), `ask`, `hear`, `drive`, `keep` and `write` (run against that service), `train` (with this interpreter for
 `.venv`'s) or `skip`."""
 
 import json
@@ -15,7 +15,7 @@ import pytest
 
 from tests.documents import ROOT, blocks, commands, free_port, make_clone, service, shell
 
-KINDS = ("serve", "ask", "hear", "keep", "write", "train", "skip")
+KINDS = ("serve", "ask", "hear", "drive", "keep", "write", "train", "skip")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -58,6 +58,15 @@ def test_the_recording_of_the_readme_is_read(command: str, clone: Path, address:
     answer = answer_to(command, clone, address)
     assert answer["model"]["name"] == "digits"
     assert answer["text"] == "four zero seven nine two"
+
+
+@needs_curl
+@pytest.mark.parametrize("command", commands(README, "drive"))
+def test_a_car_that_hears_stop_brakes(command: str, clone: Path, address: str) -> None:
+    answer = answer_to(command, clone, address)
+    assert answer["modalities_used"] == ["image", "audio", "sensors"]
+    assert answer["classes"]["command"][0]["label"] == "stop"
+    assert answer["values"]["brake"]["value"] > 0.5 > answer["values"]["gas"]["value"]
 
 
 @needs_curl
