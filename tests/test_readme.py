@@ -1,8 +1,8 @@
 """README's shell blocks are run as they stand, in a folder that looks like the repository's.
 
 The comment before a block says how: `serve` (a service is started in place of `make serve`, which would
-install a venv), `ask`, `hear`, `drive`, `keep` and `write` (run against that service), `train` (with this interpreter for
-`.venv`'s) or `skip`."""
+install a venv), `ask`, `hear`, `drive`, `keep` and `write` (run against that service), `train` (with this
+interpreter for `.venv`'s) or `skip`."""
 
 import json
 import re

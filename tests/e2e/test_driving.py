@@ -1,4 +1,4 @@
-"""The shipped driver in the simulator, through a service in a process of its own: frames, words, voices and readings."""
+"""The shipped driver in the simulator, through a service in a process of its own."""
 
 import json
 from collections.abc import Iterator
@@ -72,7 +72,9 @@ def test_it_does_what_it_is_told(service: httpx.Client, tmp_path: Path) -> None:
     assert obeyed["obeyed"] >= obeyed["given"] - 1
 
 
-@pytest.mark.parametrize("broken", [["--without", "image"], ["--fault", "frozen_camera"], ["--fault", "late_answers"]])
+@pytest.mark.parametrize(
+    "broken", [["--without", "image"], ["--fault", "frozen_camera"], ["--fault", "late_answers"]]
+)
 def test_without_eyes_or_in_time_it_brakes_to_a_standstill(
     service: httpx.Client, tmp_path: Path, broken: list[str]
 ) -> None:

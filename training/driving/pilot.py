@@ -3,7 +3,7 @@
 Knows the wire's fields; knows no tracks."""
 
 import io
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ PNG_LEVEL = 1  # 0.4 ms and 4 KB a frame
 REST_BRAKE = 0.05
 """A brake of less is none: a network that says almost nothing would drag the wheels all the way."""
 
-PATIENCE = 5
-"""Decisions in a row (0.2 s) that are doubted before the car brakes: one in a hundred is doubted by chance."""
+PATIENCE, LOOK_BACK = 5, 25
+"""So many doubted answers among the last 25 (a second) make the car brake: some are doubted by chance, and not all
+that a broken camera's pictures lead to are."""
 
 FALLBACK_BRAKE = 0.4
 LATEST_SECONDS = 0.2
@@ -66,7 +67,7 @@ class Pilot:
     failed: int = 0
     late: int = 0
     braked: int = 0
-    _doubts: int = 0
+    _doubts: deque[bool] = field(default_factory=lambda: deque(maxlen=LOOK_BACK))
     _frame: bytes = b""
     _equal: int = 0
     _readings: Mapping[str, float] = field(default_factory=dict)
@@ -75,6 +76,8 @@ class Pilot:
 
     def __call__(self, situation: Situation) -> Action:
         """What to do."""
+        if not situation.tick:  # another track, on which nothing is doubted yet
+            self._doubts.clear()
         fields, files = self._question(situation)
         reply = self.service.ask(fields, files)
         self.seconds.append(reply.seconds)
@@ -90,8 +93,8 @@ class Pilot:
         trusted = bool(trust["ok"])
         self.doubted += not trusted
         self.reasons.update(f"{reason['kind']}: {reason['about']}" for reason in trust["reasons"])
-        self._doubts = 0 if trusted else self._doubts + 1
-        if self.manners.fallback and self._doubts >= PATIENCE:
+        self._doubts.append(not trusted)
+        if self.manners.fallback and sum(self._doubts) >= PATIENCE:
             self.braked += 1
             return Action(action.steer, 0.0, max(action.brake, FALLBACK_BRAKE))
         return action
@@ -125,7 +128,8 @@ class Pilot:
             frame = png(observation)
             self._equal = self._equal + 1 if moving and frame == self._frame else 0
             self._frame = frame
-            if self._equal < FROZEN_DECISIONS:
+            plain = observation.frame.min() == observation.frame.max()
+            if self._equal < FROZEN_DECISIONS and not (plain and moving):
                 files["image"] = frame
         if "words" not in off:
             spell = situation.spell

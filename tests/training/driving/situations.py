@@ -12,9 +12,18 @@ from training.driving.episode import Situation
 from training.driving.simulator import FRAME_PX, SENSORS, Action, Observation
 
 
+def plain_situation(**sensors: float) -> Situation:
+    """The camera sees nothing but black."""
+    found = situation(**sensors)
+    return found._replace(
+        observation=Observation(np.zeros_like(found.observation.frame), found.observation.sensors)
+    )
+
+
 def situation(*, tick: int = 0, shade: int = 0, word: str = "go", **sensors: float) -> Situation:
-    """A frame of one shade, and readings that are 0 where they are not given."""
+    """A frame of one shade but for a corner, and readings that are 0 where they are not given."""
     frame = np.full((FRAME_PX, FRAME_PX, 3), shade, dtype=np.uint8)
+    frame[0, 0] = 255
     observation = Observation(frame, dict.fromkeys(SENSORS, 0.0) | sensors)
     return Situation(tick, Spell(tick - tick % 100, word), observation, Action(0, 0, 0))
 

@@ -11,9 +11,9 @@ def test_a_frozen_camera_and_stuck_sensors_go_on_with_what_they_sent_last() -> N
     camera, sensors = Broken("frozen_camera"), Broken("stuck_sensors")
     for broken in (camera, sensors):
         broken(first)
-    assert camera(second).frame.max() == 5
+    assert camera(second).frame[1, 1, 0] == 5
     assert camera(second).sensors == second.sensors
-    assert sensors(second).frame.max() == 6
+    assert sensors(second).frame[1, 1, 0] == 6
     assert sensors(second).sensors == first.sensors
 
 
@@ -22,7 +22,7 @@ def test_noise_is_another_picture_each_time_and_darkness_is_black() -> None:
     noisy = Broken("noisy_camera")
     assert not np.array_equal(noisy(seen).frame, noisy(seen).frame)
     assert Broken("dark_camera")(seen).frame.max() == 0
-    assert seen.frame.max() == 5
+    assert seen.frame[1, 1, 0] == 5
 
 
 def test_a_torn_line_reads_far_beyond_every_range() -> None:

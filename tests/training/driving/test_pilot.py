@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.driving.situations import EchoService, situation
-from training.driving.pilot import FALLBACK_BRAKE, FROZEN_DECISIONS, PATIENCE, Manners, Pilot
+from tests.training.driving.situations import EchoService, plain_situation, situation
+from training.driving.pilot import FALLBACK_BRAKE, FROZEN_DECISIONS, LOOK_BACK, PATIENCE, Manners, Pilot
 
 
 def test_what_is_seen_told_and_read_is_asked_and_what_comes_back_is_done() -> None:
@@ -17,7 +17,7 @@ def test_what_is_seen_told_and_read_is_asked_and_what_comes_back_is_done() -> No
     assert fields["text"] == "left"
     assert fields["sensors"]["yaw_rate"] == 0.25
     assert not fields["retrieve"]
-    assert np.asarray(Image.open(io.BytesIO(files["image"]))).mean() == 7
+    assert np.asarray(Image.open(io.BytesIO(files["image"])))[1, 1, 0] == 7
 
 
 def test_a_command_is_said_by_one_recording_until_the_next_one(tmp_path: Path) -> None:
@@ -42,6 +42,13 @@ def test_a_modality_is_switched_off_from_a_tick_on() -> None:
     assert shown
     assert not {"text", "sensors"} & set(after)
     assert not hidden
+
+
+def test_a_picture_of_one_colour_while_the_car_moves_is_none() -> None:
+    service = EchoService()
+    Pilot(service)(plain_situation(wheel_front_left=50))
+    Pilot(service)(plain_situation())
+    assert [bool(files) for _, files in service.asked] == [False, True]
 
 
 def test_a_camera_that_is_frozen_while_the_car_moves_is_not_believed() -> None:
@@ -71,12 +78,16 @@ def test_without_an_answer_it_brakes() -> None:
 def test_it_brakes_once_answers_are_doubted_for_long_and_steers_on() -> None:
     service = EchoService(trusted=False)
     pilot = Pilot(service)
-    actions = [pilot(situation(yaw_rate=0.25)) for _ in range(PATIENCE)]
+    actions = [pilot(situation(tick=2 * place, yaw_rate=0.25)) for place in range(PATIENCE)]
     assert actions[:-1] == [(0.25, 0.5, 0)] * (PATIENCE - 1)
     assert actions[-1] == (0.25, 0, FALLBACK_BRAKE)
     service.trusted = True
-    assert pilot(situation()).gas == 0.5
-    assert (pilot.doubted, pilot.braked) == (PATIENCE, 1)
+    later = [pilot(situation(tick=2 * place)).gas for place in range(PATIENCE, PATIENCE + LOOK_BACK)]
+    # The first doubt is forgotten a second after it came.
+    assert later == [0] * (LOOK_BACK - PATIENCE) + [0.5] * PATIENCE
+    assert (pilot.doubted, pilot.braked) == (PATIENCE, 1 + LOOK_BACK - PATIENCE)
+    service.trusted = False
+    assert pilot(situation(tick=0)).gas == 0.5
     stubborn = Pilot(EchoService(trusted=False), Manners(fallback=False))
     assert all(stubborn(situation()).gas == 0.5 for _ in range(PATIENCE + 1))
 
