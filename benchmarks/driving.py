@@ -29,6 +29,8 @@ PUBLISHED = {
     "leaderboard of then": "838 ± 11",
     "World Models, without memory": "632 ± 251",
     "World Models": "906 ± 21",
+    "RecurrentPPO, best of CarRacing-v0 on Hugging Face's Deep RL leaderboard": "897 ± 23",
+    "PPO, best of CarRacing-v2 there": "902 ± 24",
 }
 
 

@@ -245,18 +245,9 @@ def _source(
     if config.caption is not None and tokenizer is not None:
         written = spell_captions(pairs, config.caption, tokenizer)
     device = distributed.device()
+    unsaid = recipe.objective.unsaid
     return BatchSource(
-        pairs,
-        config.modalities,
-        truth,
-        images,
-        captions,
-        states,
-        device,
-        recordings,
-        readings,
-        written,
-        recipe.objective.unsaid,
+        pairs, config.modalities, truth, images, captions, states, device, recordings, readings, written, unsaid
     )
 
 

@@ -34,6 +34,15 @@ LIMITS = (
 )
 
 
+def _unsaid(provenance: Mapping[str, Any]) -> str:
+    """Which rows subsets are judged on that lack what says what is meant."""
+    rule = provenance.get("recipe", {}).get("objective", {}).get("unsaid")
+    if not rule:
+        return ""
+    meant = " and ".join(f"{head} is {label}" for head, label in rule["means"].items())
+    return f" Without {' and '.join(rule['without'])}, they are of the rows where {meant}."
+
+
 def model_card(config: CheckpointConfig, metrics: Mapping[str, Any], files: Collection[str]) -> str:
     """MODEL_CARD.md.
 
@@ -48,6 +57,7 @@ def model_card(config: CheckpointConfig, metrics: Mapping[str, Any], files: Coll
     remark = "No row is in test: epochs and temperatures were chosen on these rows."
     if split == "test":
         remark = "Epochs, temperatures and the recipe were chosen on val, whose figures are in `metrics.json`."
+    remark += _unsaid(provenance)
     parts = [
         section(f"# {config.name} {metrics['version']}", _summary(config)),
         section("## Data", provenance["data_licence"] or "Source and licence: not given.", *_data(facts)),

@@ -181,3 +181,13 @@ def test_a_section_without_parts_is_nothing() -> None:
     assert section("## Title", "", "") == ""
     assert table(("a",), []) == ""
     assert image("x", "a.png", ("b.png",)) == ""
+
+
+def test_it_says_on_which_rows_subsets_are_judged_that_lack_what_says_what_is_meant() -> None:
+    rule = {"without": ["text"], "means": {"colour": "red"}}
+    plain, ruled = (
+        tiny_checkpoint().config.model_copy(update={"provenance": PROVENANCE | more})
+        for more in ({}, {"recipe": {"objective": {"unsaid": rule}}})
+    )
+    assert "they are of the rows" not in model_card(plain, METRICS, ())
+    assert "Without text, they are of the rows where colour is red." in model_card(ruled, METRICS, ())
