@@ -18,6 +18,9 @@ class TrustRules(Config):
     """What an answer is judged by."""
 
     needs: tuple[str, ...] = Field((), description="Modalities without which no answer is to be trusted.")
+    heads: tuple[str, ...] = Field(
+        (), description="Heads whose uncertainty is a reason; empty: all. The others may be as unsure as they are."
+    )
     share: float = Field(
         0.01,
         ge=0,

@@ -210,6 +210,9 @@ class Recipe(Config):
         for name in rules.needs:
             if getattr(self.network, name, None) is None or name not in MODALITIES:
                 raise ValueError(f"trust.needs: {name!r} is no modality of the network")
+        for head in rules.heads:
+            if head not in self.data.columns.heads:
+                raise ValueError(f"trust.heads: {head!r} is not one of data.columns.labels, targets")
         for head in rules.most_std:
             if head not in self.network.targets or not self.network.targets[head].uncertainty:
                 raise ValueError(f"trust.most_std.{head}: needs network.targets.{head}.uncertainty = true")

@@ -9,11 +9,16 @@ import pytest
 
 from models.checkpoint import read_checkpoint
 from models.errors import ConfigError
+from models.manifest import Record
 from models.predictor import Predictor, load_predictor
 from models.sample import Sample
+from models.trust import TrustRules
 from tests.gauges import gauge_recipe, readings
-from tests.tiny import Recorder
+from tests.tiny import Recorder, tiny_checkpoint
 from training import run
+from training.measures.evaluate import run_subsets
+from training.measures.outputs import SubsetOutput
+from training.measures.trust_limits import SURE, fit_limits
 from training.recipe import Recipe
 
 
@@ -97,11 +102,35 @@ def test_limits_are_what_so_large_a_share_of_the_validation_rows_is_beyond(predi
     assert ("uncertain", "far") in kinds
 
 
+def test_heads_that_do_not_count_have_no_limit(predictor: Predictor) -> None:
+    outputs = run_subsets(predictor, [Record(1, "1", sensors=readings(speed=1))], Recorder())
+    for rules, expected in ((TrustRules(heads=("near",)), {"near"}), (TrustRules(), {"far", "near"})):
+        found = fit_limits(rules, outputs, predictor.config)
+        assert found is not None
+        assert set(found.stds) == expected
+
+
+def test_a_sure_score_is_within_every_limit() -> None:
+    config = tiny_checkpoint().config
+    head = config.network.single_label_heads[0]
+    logits_nC = np.zeros((50, len(config.network.classes[head].labels)), dtype=np.float32)
+    for lead, limit in ((30.0, SURE), (1.0, None)):
+        logits_nC[:, 0] = lead
+        outputs = {"text": SubsetOutput(np.arange(50), {head: logits_nC}, np.zeros((50, 2), dtype=np.float32))}
+        found = fit_limits(TrustRules(heads=(head,)), outputs, config)
+        assert found is not None
+        if limit is None:
+            assert found.scores[head]["text"] < SURE
+        else:
+            assert found.scores == {head: {"text": limit}}
+
+
 @pytest.mark.parametrize(
     ("trust", "says"),
     [
         ({"needs": ["image"]}, "trust.needs: 'image' is no modality of the network"),
         ({"needs": ["width"]}, "trust.needs: 'width' is no modality"),
+        ({"heads": ["nobody"]}, "trust.heads: 'nobody' is not one of"),
         ({"most_std": {"nobody": 1}}, r"trust.most_std.nobody: needs network.targets.nobody.uncertainty = true"),
         ({"shares": 1}, "did you mean 'share'"),
     ],

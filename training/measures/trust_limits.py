@@ -27,14 +27,20 @@ def fit_limits(
     """
     if rules is None:
         return None
+
+    def counts(head: str) -> bool:
+        return not rules.heads or head in rules.heads
+
     stds: Limits = {}
     scores: Limits = {}
     for subset, output in outputs.items():
         for head, log_variances_n in output.log_variances.items():
+            if not counts(head):
+                continue
             std, calibration = config.network.targets[head].std, config.calibration
             found = [std * calibration.deviation(head, subset, float(one)) for one in log_variances_n]
             stds.setdefault(head, {})[subset] = _beyond(np.array(found), rules.share)
-        for head in config.network.single_label_heads:
+        for head in filter(counts, config.network.single_label_heads):
             best = [
                 float(config.calibration.probabilities(head, subset, logits_C).max())
                 for logits_C in output.logits[head]
