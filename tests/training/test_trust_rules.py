@@ -103,7 +103,7 @@ def test_limits_are_what_so_large_a_share_of_the_validation_rows_is_beyond(predi
 
 
 def test_heads_that_do_not_count_have_no_limit(predictor: Predictor) -> None:
-    outputs = run_subsets(predictor, [Record(1, "1", sensors=readings(speed=1))], Recorder())
+    outputs = run_subsets(predictor, [Record(row=1, id="1", sensors=readings(speed=1))], Recorder())
     for rules, expected in ((TrustRules(heads=("near",)), {"near"}), (TrustRules(), {"far", "near"})):
         found = fit_limits(rules, outputs, predictor.config)
         assert found is not None
