@@ -120,16 +120,16 @@ class Pilot:
         files: dict[str, bytes] = {}
         moving = abs(observation.sensors["wheel_front_left"]) > 2
         if "sensors" not in off:
-            self._stuck = self._stuck + 1 if moving and observation.sensors == self._readings else 0
+            self._stuck = _equal_in_a_row(self._stuck, observation.sensors == self._readings, moving=moving)
             self._readings = observation.sensors
             if self._stuck < FROZEN_DECISIONS:
                 fields["sensors"] = observation.sensors
         if "image" not in off:
             frame = png(observation)
-            self._equal = self._equal + 1 if moving and frame == self._frame else 0
+            self._equal = _equal_in_a_row(self._equal, frame == self._frame, moving=moving)
             self._frame = frame
             plain = observation.frame.min() == observation.frame.max()
-            if self._equal < FROZEN_DECISIONS and not (plain and moving):
+            if self._equal < FROZEN_DECISIONS and not plain:
                 files["image"] = frame
         if "words" not in off:
             spell = situation.spell
@@ -147,6 +147,11 @@ class Pilot:
             return observation
         self._broken = self._broken or Broken(self.manners.fault)
         return self._broken(observation)
+
+
+def _equal_in_a_row(count: int, equal: bool, *, moving: bool) -> int:
+    """How often the same came again. A car that stands may see so; what hangs does until something else comes."""
+    return count + 1 if equal and (moving or count >= FROZEN_DECISIONS) else 0
 
 
 def png(observation: Observation) -> bytes:
