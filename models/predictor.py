@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal, cast
@@ -11,12 +11,13 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Example, OutOfRange
+from models.batch import Batch, Example, OutOfRange
 from models.calibration import subset_name
 from models.captioner import Captioner
 from models.checkpoint import LANGUAGE_MODEL, Checkpoint, CheckpointConfig
 from models.engine import Encoded, Engine, Output
 from models.errors import EngineError, InputError
+from models.familiarity import Doubles
 from models.onnx_engine import OnnxEngine
 from models.preprocess import Preprocessors
 from models.sample import Sample
@@ -43,6 +44,7 @@ class Prediction:
     embedding_E: float32, unit norm, of everything that was given.
     values: head → its number, for the heads that give one.
     out_of_range: by channel of the sensors, a reading far from all that the model was trained on.
+    distances: by modality that has a cloud, how far its input is from what the model was trained on.
     """
 
     modalities_used: tuple[str, ...]
@@ -50,6 +52,7 @@ class Prediction:
     embedding_E: Floats
     values: Mapping[str, Value] = field(default_factory=dict)
     out_of_range: Mapping[str, OutOfRange] = field(default_factory=dict)
+    distances: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,19 @@ class Predictor:
         for row, example in enumerate(examples):
             if example.out_of_range:
                 predictions[row] = replace(predictions[row], out_of_range=example.out_of_range)
+        for name, rows, distances_n in self._distances(encoded, batch):
+            for row, distance in zip(rows, distances_n, strict=True):
+                known = predictions[row].distances
+                predictions[row] = replace(predictions[row], distances={**known, name: float(distance)})
         return predictions, ForwardTimes(between - start, perf_counter() - between), encoded
+
+    def _distances(self, encoded: Encoded, batch: Batch) -> Iterator[tuple[str, NDArray[np.intp], Doubles]]:
+        """By modality that has a cloud, the rows with an input of it, and how far each is."""
+        clouds = {} if self.config.trust is None else self.config.trust.clouds
+        for name, cloud in clouds.items():
+            rows = batch.rows(name)
+            if len(rows):
+                yield name, rows, cloud.distances(encoded.vectors_BMD[rows, self.modalities.index(name)])
 
     def read(self, output: Output, present_BM: NDArray[np.bool_]) -> list[Prediction]:
         """What a pass says of each row, by the calibration of the modalities that it was shown."""
@@ -170,6 +185,7 @@ class Predictor:
             subset_name(used),
             missing=tuple(name for name in rules.needs if name not in used),
             out_of_range=tuple(prediction.out_of_range),
+            distances=prediction.distances,
             stds={head: value.std for head, value in prediction.values.items() if value.std is not None},
             scores={head: float(prediction.scores[head].max()) for head in self.single_label_heads},
         )

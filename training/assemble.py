@@ -30,7 +30,7 @@ from retrieval.item import Item
 from retrieval.seed_gallery import write_seed
 from training.data.pairs import Pairs
 from training.export import export_network
-from training.measures.evaluate import BATCH
+from training.measures.passes import BATCH
 from training.measures.prepared import prepare
 from training.optimisation.loop import Progress
 from training.recipe import GalleryRecipe, Recipe

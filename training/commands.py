@@ -16,9 +16,10 @@ from models.manifest import SPLITS
 from models.predictor import load_predictor
 from training import assemble, comparison, report, run
 from training.data.pairs import load_pairs
-from training.measures.evaluate import measure, run_subsets
+from training.measures.evaluate import measure
 from training.measures.facts import describe
 from training.measures.gain import fusion_gain
+from training.measures.passes import run_subsets
 from training.progress import SilentProgress, TerminalProgress
 from training.recipe import Recipe, read_recipe
 

@@ -207,9 +207,10 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _what_is_judged_is_there(self) -> Self:
         rules = self.trust or TrustRules()
-        for name in rules.needs:
-            if getattr(self.network, name, None) is None or name not in MODALITIES:
-                raise ValueError(f"trust.needs: {name!r} is no modality of the network")
+        for key, names in (("needs", rules.needs), ("familiar", rules.familiar)):
+            for name in names:
+                if getattr(self.network, name, None) is None or name not in MODALITIES:
+                    raise ValueError(f"trust.{key}: {name!r} is no modality of the network")
         for head in rules.heads:
             if head not in self.data.columns.heads:
                 raise ValueError(f"trust.heads: {head!r} is not one of data.columns.labels, targets")

@@ -15,9 +15,10 @@ from training.data.pairs import Pairs, check_files, load_pairs
 from training.data.readings import SensorRows
 from training.data.truth import find_heads
 from training.measures.calibrate import fit_calibration
-from training.measures.evaluate import measure, run_subsets
+from training.measures.evaluate import measure
 from training.measures.facts import describe
 from training.measures.gain import fusion_gain
+from training.measures.passes import run_subsets
 from training.measures.trust_limits import fit_limits
 from training.optimisation import distributed
 from training.optimisation.curves import Scalars, curves

@@ -43,15 +43,19 @@ class OutOfRangeResponse(BaseModel):
 class DoubtResponse(BaseModel):
     """A reason not to trust an answer."""
 
-    kind: Literal["missing", "out_of_range", "uncertain"] = Field(
-        description="An input that the model needs; a reading; a head that is less sure than it is wont to be."
+    kind: Literal["missing", "out_of_range", "unfamiliar", "uncertain"] = Field(
+        description="An input that the model needs; a reading; an input like none that the model was trained on; "
+        "a head that is less sure than it is wont to be."
     )
     about: str = Field(description="The modality, the channel, or the head.")
     value: float | None = Field(
-        None, exclude_if=is_none, description="Of a head: its standard deviation, or its best score."
+        None,
+        exclude_if=is_none,
+        description="Of an input its distance, where 1 is usual; of a head its standard deviation, "
+        "or its best score.",
     )
     limit: float | None = Field(
-        None, exclude_if=is_none, description="What the deviation is above, or the score below."
+        None, exclude_if=is_none, description="What the distance or the deviation is above, or the score below."
     )
 
 

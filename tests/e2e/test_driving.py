@@ -73,7 +73,13 @@ def test_it_does_what_it_is_told(service: httpx.Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [["--without", "image"], ["--fault", "frozen_camera"], ["--fault", "late_answers"]]
+    "broken",
+    [
+        ["--without", "image"],
+        ["--fault", "frozen_camera"],
+        ["--fault", "noisy_camera"],
+        ["--fault", "late_answers"],
+    ],
 )
 def test_without_eyes_or_in_time_it_brakes_to_a_standstill(
     service: httpx.Client, tmp_path: Path, broken: list[str]
@@ -81,3 +87,14 @@ def test_without_eyes_or_in_time_it_brakes_to_a_standstill(
     found = drive(service, tmp_path, *broken, "--from-tick", "300", "--films", "0")
     assert found["standstill"]["stood"] == 1
     assert found["standstill"]["seconds"]["most"] < 4
+
+
+def test_a_picture_of_no_road_is_told_to_be_unfamiliar(service: httpx.Client) -> None:
+    photo = (ROOT / "samples/images/t-shirt.png").read_bytes()
+    road = (ROOT / "samples/frames/bend.png").read_bytes()
+    for picture, trusted in ((photo, False), (road, True)):
+        files = {"image": ("x.png", picture, "image/png")}
+        answer = service.post("/predict", files=files, data={"text": "go"}).json()
+        assert answer["trust"]["ok"] is trusted
+        reasons = {(reason["kind"], reason["about"]) for reason in answer["trust"]["reasons"]}
+        assert (("unfamiliar", "image") in reasons) is not trusted

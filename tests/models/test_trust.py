@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from models.familiarity import Familiar
 from models.trust import Doubt, TrustRules, find_doubts
 
 RULES = TrustRules(
@@ -11,11 +12,12 @@ RULES = TrustRules(
     most_std={"steer": 0.5},
     stds={"steer": {"image": 0.4, "image+sensors": 0.8}, "speed": {"image": 3.0}},
     scores={"sign": {"image": 0.6}},
+    clouds={"image": Familiar(mean=(0, 0), axes=((1, 0),), variances=(1,), rest=1, limit=3)},
 )
 
 
 def doubts(subset: str = "image", **changes: Any) -> tuple[Doubt, ...]:
-    values: dict[str, Any] = {"missing": (), "out_of_range": (), "stds": {}, "scores": {}}
+    values: dict[str, Any] = {"missing": (), "out_of_range": (), "distances": {}, "stds": {}, "scores": {}}
     return find_doubts(RULES, subset, **{**values, **changes})
 
 
@@ -25,11 +27,16 @@ def test_nothing_unusual_is_no_doubt_and_a_limit_itself_is_within() -> None:
 
 def test_each_reason_is_told() -> None:
     found = doubts(
-        missing=("image",), out_of_range=("yaw",), stds={"steer": 0.41, "speed": 4.0}, scores={"sign": 0.5}
+        missing=("image",),
+        out_of_range=("yaw",),
+        distances={"image": 3.5},
+        stds={"steer": 0.41, "speed": 4.0},
+        scores={"sign": 0.5},
     )
     assert found == (
         Doubt("missing", "image"),
         Doubt("out_of_range", "yaw"),
+        Doubt("unfamiliar", "image", 3.5, 3.0),
         Doubt("uncertain", "steer", 0.41, 0.4),
         Doubt("uncertain", "speed", 4.0, 3.0),
         Doubt("uncertain", "sign", 0.5, 0.6),

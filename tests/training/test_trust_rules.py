@@ -16,8 +16,8 @@ from models.trust import TrustRules
 from tests.gauges import gauge_recipe, readings
 from tests.tiny import Recorder, tiny_checkpoint
 from training import run
-from training.measures.evaluate import run_subsets
 from training.measures.outputs import SubsetOutput
+from training.measures.passes import run_subsets
 from training.measures.trust_limits import SURE, fit_limits
 from training.recipe import Recipe
 

@@ -1,28 +1,17 @@
-"""Run a predictor over records, once per modality subset, and measure what comes out.
+"""Measure what a predictor gave for records, by the subset of the modalities that it was shown.
 
-The very road that serves: `decode`, `prepare`, the engine's graphs, calibration.
-
-# N records, B batch, M modalities, C classes, E embedding dimensions"""
+# n records, C classes"""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import subset_name
-from models.caption import Writing
 from models.checkpoint import CheckpointConfig
-from models.engine import Output
-from models.errors import ManifestError
 from models.manifest import Record
-from models.predictor import Predictor
-from models.sample import Sample
 from training.data.pairs import UNLABELLED
 from training.data.truth import label_matrix, target_values
-from training.encode import subsets
 from training.measures.matching import matching
 from training.measures.metrics import (
     accuracy,
@@ -33,127 +22,13 @@ from training.measures.metrics import (
     label_set_figures,
     regression_figures,
 )
-from training.measures.outputs import Captions, SubsetOutput
-from training.measures.prepared import decode, prepare, prepare_all
+from training.measures.outputs import SubsetOutput
 from training.measures.same_label import same_label
 from training.measures.words import transcript_figures
 from training.measures.writing import writing_figures
-from training.objective_config import Unsaid
-from training.optimisation.loop import Progress
 
-BATCH = 8
-CAPTION_BATCH = 32
 COVERAGE = 0.9  # of the prediction sets that are measured
 Floats = NDArray[np.float32]
-
-
-def run_subsets(
-    predictor: Predictor,
-    records: Sequence[Record],
-    progress: Progress,
-    *,
-    manifest: str = "manifest",
-    unsaid: Unsaid | None = None,
-) -> dict[str, SubsetOutput]:
-    """Encode every record once, and fuse it once for each subset of the modalities that it says something about.
-
-    Raises:
-        ManifestError: naming every row that cannot be decoded, in the manifest of this name. After the first, the
-            others are only decoded.
-    """
-    faults: list[str] = []
-    progress.start("evaluate", len(records))
-    rows: dict[str, list[NDArray[np.intp]]] = {}
-    found: dict[str, list[Output]] = {}
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for start in range(0, len(records), BATCH):
-            part = records[start : start + BATCH]
-            examples, broken = prepare_all(predictor, part, manifest, pool)
-            progress.advance(len(part))
-            faults += broken
-            if faults:
-                continue
-            batch = predictor.preprocessors.collate(examples)
-            encoded = predictor.engine.encode(batch)
-            for names in subsets(predictor.modalities):
-                wanted_M = np.array([name in names for name in predictor.modalities])
-                own = np.flatnonzero(batch.present_BM[:, wanted_M].all(1))
-                if unsaid is not None:
-                    ruled_out = [unsaid.rules_out(names, part[int(row)]) for row in own]
-                    own = own[~np.array(ruled_out, dtype=bool)]
-                if len(own):
-                    output = predictor.engine.fuse(encoded.take(own), batch.present_BM[own] & wanted_M)
-                    rows.setdefault(subset_name(names), []).append(start + own)
-                    found.setdefault(subset_name(names), []).append(output)
-    if faults:
-        raise ManifestError(faults)
-    order = [subset_name(names) for names in subsets(predictor.modalities)]
-    outputs = {name: _joined(rows[name], found[name]) for name in order if name in found}
-    if "text" in outputs and any(len(record.texts) > 1 for record in records):
-        outputs["text"] = replace(outputs["text"], captions=_captions(predictor, records, progress))
-    if "audio" in outputs and predictor.transcriber is not None:
-        heard = _transcripts(predictor, [records[row] for row in outputs["audio"].rows], progress)
-        outputs["audio"] = replace(outputs["audio"], transcripts=heard)
-    if predictor.captioner is not None and (looked_at := subset_name(predictor.captioner.reads)) in outputs:
-        seen = [records[row] for row in outputs[looked_at].rows]
-        outputs[looked_at] = replace(outputs[looked_at], written=_written(predictor, seen, progress))
-    return outputs
-
-
-def _written(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
-    """What is written about each record, by as many beams as the head is measured with."""
-    captioner = predictor.captioner
-    assert captioner is not None  # noqa: S101 - the caller has looked
-    writing = Writing(num_beams=captioner.head.num_beams)
-    progress.start("written", len(records))
-    written: list[str] = []
-    for start in range(0, len(records), BATCH):
-        part = [prepare(predictor, record) for record in records[start : start + BATCH]]
-        written += [caption.text for caption in captioner.caption(part, [writing] * len(part))]
-        progress.advance(len(part))
-    return written
-
-
-def _transcripts(predictor: Predictor, records: Sequence[Record], progress: Progress) -> list[str]:
-    """What is heard in each recording, read greedily."""
-    transcriber = predictor.transcriber
-    assert transcriber is not None  # noqa: S101 - the caller has looked
-    progress.start("transcripts", len(records))
-    heard: list[str] = []
-    for start in range(0, len(records), BATCH):
-        part = records[start : start + BATCH]
-        samples = [decode(predictor.config.preprocessing, record) for record in part]
-        read = transcriber.transcribe([transcriber.prepare(sample) for sample in samples])
-        heard += [transcript.text for transcript in read]
-        progress.advance(len(part))
-    return heard
-
-
-def _captions(predictor: Predictor, records: Sequence[Record], progress: Progress) -> Captions:
-    """Embed every text of every record by itself."""
-    texts = [(row, text) for row, record in enumerate(records) for text in record.texts]
-    progress.start("captions", len(texts))
-    parts = []
-    for start in range(0, len(texts), CAPTION_BATCH):
-        part = texts[start : start + CAPTION_BATCH]
-        parts.append(predictor.predict([predictor.prepare(Sample(text=text)) for _, text in part]))
-        progress.advance(len(part))
-    embeddings = [prediction.embedding_E for predictions in parts for prediction in predictions]
-    return Captions(np.array([row for row, _ in texts]), np.array(embeddings, dtype=np.float32))
-
-
-def _joined(rows: Sequence[NDArray[np.intp]], outputs: Sequence[Output]) -> SubsetOutput:
-    def by_head(kind: str) -> dict[str, Floats]:
-        parts = [getattr(output, kind) for output in outputs]
-        return {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
-
-    return SubsetOutput(
-        np.concatenate(rows),
-        by_head("logits"),
-        np.concatenate([output.embedding_BE for output in outputs]),
-        values=by_head("values"),
-        log_variances=by_head("log_variances"),
-    )
 
 
 def measure(

@@ -27,6 +27,7 @@ class SubsetOutput:
     logits: head → (n, C). embedding_nE: unit norm.
     captions: of text alone, where some record has several: all else is of the first.
     values, log_variances: head → (n,), in deviations from the training rows' mean.
+    vectors_nD: of one modality alone, what its encoder gave.
     transcripts: of recordings alone, what is heard in each, where the network can tell.
     written: of what a caption looks at, what is written about each, where the network writes.
     """
@@ -37,6 +38,7 @@ class SubsetOutput:
     captions: Captions | None = None
     values: Mapping[str, Floats] = field(default_factory=dict)
     log_variances: Mapping[str, Floats] = field(default_factory=dict)
+    vectors_nD: Floats | None = None
     transcripts: Sequence[str] | None = None
     written: Sequence[str] | None = None
 

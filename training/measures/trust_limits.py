@@ -1,4 +1,4 @@
-"""Where an answer's own uncertainty becomes a reason not to trust it: quantiles over validation rows.
+"""Where an answer's uncertainty, or an input's distance, becomes a reason not to trust it: validation rows say.
 
 Knows nothing of what is right: a limit says what is unusual for the model, not how often it errs."""
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.checkpoint import CheckpointConfig
+from models.familiarity import Familiar
 from models.trust import Limits, TrustRules
 from training.measures.outputs import SubsetOutput
 
@@ -46,7 +47,13 @@ def fit_limits(
                 for logits_C in output.logits[head]
             ]
             scores.setdefault(head, {})[subset] = min(-_beyond(-np.array(best), rules.share), SURE)
-    return rules.model_copy(update={"stds": stds, "scores": scores})
+    known = {name: outputs[name].vectors_nD for name in rules.familiar if name in outputs}
+    clouds = {
+        name: Familiar.fit(vectors_nD)
+        for name, vectors_nD in known.items()
+        if vectors_nD is not None and len(vectors_nD) > 1
+    }
+    return rules.model_copy(update={"stds": stds, "scores": scores, "clouds": clouds})
 
 
 def _beyond(values_n: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> float:

@@ -30,10 +30,11 @@ def trust_words(config: CheckpointConfig) -> str:
         return ""
     needs = f"without {' or '.join(rules.needs)}, " if rules.needs else ""
     heads = f"one of {', '.join(rules.heads)} is" if rules.heads else "a head is"
+    strange = f", with {' or '.join(rules.familiar)} like none of those" if rules.familiar else ""
     own = "; ".join(f"{head} ± {limit:.4g}" for head, limit in rules.most_std.items())
     return (
-        f"An answer says `trust.ok: false` {needs}with a reading out of range, or where {heads} less sure than "
-        f"it was on all but {rules.share:.1%} of the validation rows of these modalities"
+        f"An answer says `trust.ok: false` {needs}with a reading out of range{strange}, or where {heads} less "
+        f"sure than it was on all but {rules.share:.1%} of the validation rows of these modalities"
         + (f" (or than {own})" if own else "")
         + "."
     )

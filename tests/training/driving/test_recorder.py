@@ -54,6 +54,22 @@ def test_a_row_has_what_was_seen_told_read_and_wished(recorded: Path) -> None:
             assert str(row["audio"]).startswith(f"voices/{row['split']}/{row['command']}_")
 
 
+def test_each_moment_is_also_under_other_commands_with_what_they_would_ask_for(recorded: Path) -> None:
+    moments: dict[str, list[dict[str, object]]] = {}
+    for row in rows_of(recorded):
+        moments.setdefault(str(row["image"]), []).append(row)
+    for rows in moments.values():
+        assert len({row["command"] for row in rows}) == 3
+        assert len({str(row["sensors"]) for row in rows}) == 1
+    wishes = {tuple(row[name] for name in ("steer", "gas", "brake")) for rows in moments.values() for row in rows}
+    assert len(wishes) > 1.5 * len(moments)
+
+
+def test_a_moment_has_no_more_other_commands_than_there_are() -> None:
+    with pytest.raises(ConfigError, match="--others: must be from 0 to 5"):
+        Recording(others=6)
+
+
 def test_a_track_is_in_one_split_and_so_is_a_voice(recorded: Path) -> None:
     rows = rows_of(recorded)
     assert {(row["track"], row["split"]) for row in rows} == {
@@ -96,7 +112,8 @@ def test_of_a_policy_the_expert_says_what_it_would_do_and_brings_back_who_is_los
         return Action(steer=-0.3, gas=0.5, brake=0)
 
     progress = Recorder()
-    manifest = record(Recording(name="left", every=60, num_tracks=1, go_share=1.0), tmp_path, None, progress, left)
+    recording = Recording(name="left", every=60, others=0, num_tracks=1, go_share=1.0)
+    manifest = record(recording, tmp_path, None, progress, left)
     rows = rows_of(manifest)
     assert len(rows) == 9  # every 120th of 1,000 ticks, from 0
     assert len(asked) < 500

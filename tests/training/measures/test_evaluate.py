@@ -10,8 +10,9 @@ from models.manifest import Record
 from models.predictor import Predictor, load_predictor
 from tests.tiny import TEXTS, Recorder, image_file, picture, tiny_checkpoint
 from training.measures.calibrate import fit_calibration
-from training.measures.evaluate import measure, run_subsets
+from training.measures.evaluate import measure
 from training.measures.outputs import SubsetOutput
+from training.measures.passes import run_subsets
 
 CONFIG = tiny_checkpoint().config
 
