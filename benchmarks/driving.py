@@ -110,8 +110,7 @@ def _try(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
             driven = drive(seeds, pilot, progress, commanded=setting.commanded)
     finally:
         service.close()
-    broken = setting.from_tick if setting.fault or setting.without else None
-    figures = summary(driven, pilot.seconds, broken_from=broken)
+    figures = summary(driven, pilot.seconds, broken_from=manners.broken_from)
     return {"setting": setting._asdict(), "answers": pilot.figures(), **figures}
 
 

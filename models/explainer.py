@@ -8,7 +8,7 @@ variations go into one pass.
 # n variations, K heads, M modalities, S subsets of modalities"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -113,13 +113,17 @@ class Explainer:
             subjects: the items.
             with_details: of each, whether what a caption looks at is kept; of none where left out.
         """
-        batch = self._predictor.preprocessors.collate([subject.example for subject in subjects])
+        examples = [subject.example for subject in subjects]
+        batch = self._predictor.preprocessors.collate(examples)
         encoded = self._engine.encode(batch)
         kept = with_details or [False] * len(subjects)
-        return [
+        found = [
             self._original(subject, encoded, row, keeps)
             for row, (subject, keeps) in enumerate(zip(subjects, kept, strict=True))
         ]
+        predictions = [original.prediction for original in found]
+        whole = self._predictor.with_inputs(predictions, examples, batch, encoded)
+        return [replace(original, prediction=one) for original, one in zip(found, whole, strict=True)]
 
     def variations(self, original: Original) -> list[Variation]:
         """Everything that is left out in turn: the windows of its image, then the words of its text."""

@@ -111,14 +111,21 @@ class Predictor:
         encoded = self.engine.encode(batch)
         between = perf_counter()
         predictions = self.read(self.engine.fuse(encoded, batch.present_BM), batch.present_BM)
+        predictions = self.with_inputs(predictions, examples, batch, encoded)
+        return predictions, ForwardTimes(between - start, perf_counter() - between), encoded
+
+    def with_inputs(
+        self, predictions: Sequence[Prediction], examples: Sequence[Example], batch: Batch, encoded: Encoded
+    ) -> list[Prediction]:
+        """The predictions of a pass, with what is to be said of the inputs themselves."""
+        found = list(predictions)
         for row, example in enumerate(examples):
             if example.out_of_range:
-                predictions[row] = replace(predictions[row], out_of_range=example.out_of_range)
+                found[row] = replace(found[row], out_of_range=example.out_of_range)
         for name, rows, distances_n in self._distances(encoded, batch):
             for row, distance in zip(rows, distances_n, strict=True):
-                known = predictions[row].distances
-                predictions[row] = replace(predictions[row], distances={**known, name: float(distance)})
-        return predictions, ForwardTimes(between - start, perf_counter() - between), encoded
+                found[row] = replace(found[row], distances={**found[row].distances, name: float(distance)})
+        return found
 
     def _distances(self, encoded: Encoded, batch: Batch) -> Iterator[tuple[str, NDArray[np.intp], Doubles]]:
         """By modality that has a cloud, the rows with an input of it, and how far each is."""

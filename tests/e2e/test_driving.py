@@ -89,12 +89,17 @@ def test_without_eyes_or_in_time_it_brakes_to_a_standstill(
     assert found["standstill"]["seconds"]["most"] < 4
 
 
-def test_a_picture_of_no_road_is_told_to_be_unfamiliar(service: httpx.Client) -> None:
+@pytest.mark.parametrize("explain", ["false", "true"])
+def test_inputs_not_to_be_trusted_are_told_explained_or_not(service: httpx.Client, explain: str) -> None:
     photo = (ROOT / "samples/images/t-shirt.png").read_bytes()
     road = (ROOT / "samples/frames/bend.png").read_bytes()
     for picture, trusted in ((photo, False), (road, True)):
         files = {"image": ("x.png", picture, "image/png")}
-        answer = service.post("/predict", files=files, data={"text": "go"}).json()
+        answer = service.post("/predict", files=files, data={"text": "go", "explain": explain}).json()
         assert answer["trust"]["ok"] is trusted
         reasons = {(reason["kind"], reason["about"]) for reason in answer["trust"]["reasons"]}
         assert (("unfamiliar", "image") in reasons) is not trusted
+    wild = {"text": "go", "sensors": '{"speed": 9999}', "explain": explain}
+    answer = service.post("/predict", files={"image": ("x.png", road, "image/png")}, data=wild).json()
+    assert answer["trust"] == {"ok": False, "reasons": [{"kind": "out_of_range", "about": "speed"}]}
+    assert answer["out_of_range"]["speed"]["value"] == 9999

@@ -96,12 +96,9 @@ def augment_pixels(lower: Lower, config: Augmentation, generator: torch.Generato
         broken = torch.nonzero(uniform(0, 1) < config.pixel_broken).flatten().tolist()
         raw_n3SS = raw_n3SS.clone() if broken else raw_n3SS  # it may be the cache's own
         for place in broken:
-            noise, plain = (
-                torch.rand(raw_n3SS.shape[1:], generator=generator),
-                torch.rand(3, 1, 1, generator=generator),
-            )
-            share = torch.rand((), generator=generator)
-            raw_n3SS[place] = 255 * (noise if share < 0.5 else plain)
+            noise = bool(torch.rand((), generator=generator) < 0.5)
+            shape = raw_n3SS.shape[1:] if noise else (3, 1, 1)
+            raw_n3SS[place] = 255 * torch.rand(shape, generator=generator)
     return lower._replace(map_nCHW=raw_n3SS)
 
 

@@ -58,8 +58,7 @@ def drive_command(options: argparse.Namespace) -> int:
             driven = drive(seeds, pilot, progress, commanded=options.commands, num_films=options.films)
     finally:
         service.close()
-    broken = options.from_tick if without or options.fault else None
-    found = summary(driven, pilot.seconds, broken_from=broken)
+    found = summary(driven, pilot.seconds, broken_from=manners.broken_from)
     found["answers"] = pilot.figures()
     found["setting"] = {
         "model": options.model,

@@ -51,6 +51,11 @@ class Manners:
     from_tick: int = 0
     fallback: bool = True
 
+    @property
+    def broken_from(self) -> int | None:
+        """From which tick something is broken or switched off; None where nothing ever is."""
+        return self.from_tick if self.without or self.fault else None
+
 
 @dataclass(slots=True)
 class Pilot:
