@@ -45,8 +45,9 @@ mount --bind /mnt/image/srv/intermodal /srv/intermodal
 mount --bind /mnt/image/data /srv/data
 mount -o remount,ro,bind /srv/intermodal
 mount -o remount,ro,bind /opt/venv
-case $python in /root/*)  # which only root may enter
-    mount -t tmpfs -o mode=755 tmpfs /root
+top=/$(echo "$python" | cut -d/ -f2)
+case $(stat -c %A "$top") in *x) ;; *)  # a home that only its owner may enter
+    mount -t tmpfs -o mode=755 tmpfs "$top"
     mkdir -p "$python"
     mount --bind /mnt/python "$python"
 esac
