@@ -196,6 +196,7 @@ function doubts({ trust, out_of_range: ranges }) {
   const why = {
     missing: ({ about }) => `It was shown no ${about}, which it needs.`,
     out_of_range: ({ about }) => `${about} is out of the range that it knows.`,
+    unfamiliar: ({ about }) => `This ${about} is like none that it was trained on.`,
     uncertain: ({ about }) => `It is less sure of ${about} than it mostly is.`,
   };
   const reasons = trust

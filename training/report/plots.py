@@ -132,7 +132,9 @@ def _confusion_plot(head: str, counts: Mapping[str, Counts], labels: Sequence[st
     for panel, (subset, counts_CC) in zip(figure.subplots(*grid, squeeze=False).flat, counts.items(), strict=True):
         _draw_confusion(panel, counts_CC, chosen, labels)
         size = counts_CC.sum()
-        panel.set_title(f"{head} from {subset}: {np.trace(counts_CC) / size:.1%} of {size:,} right", fontsize=10)
+        # In two lines: a subset of four modalities is as wide as its panel.
+        told = f"{head} from {subset}:\n{np.trace(counts_CC) / size:.1%} of {size:,} right"
+        panel.set_title(told, fontsize=10)
     return png(figure)
 
 
