@@ -18,6 +18,18 @@ from tests.fakes import make_service, serving
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+CLOCK = pytest.mark.flaky(reruns=2, reruns_delay=1)
+"""A limit of half a second is passed by a machine that stands still for a whole one, and to wait for a condition is no
+help where the limit is the subject. Each further try is told of in pytest's summary (decision 38)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests of the clock another try; no other test has one."""
+    for item in items:
+        if item.get_closest_marker("clock") is not None:
+            item.add_marker(CLOCK)
+
+
 # What `python -m app doctor` wrote here must not change what is tested, in processes that tests start neither.
 os.environ["INTERMODAL_SETTINGS_FILE"] = os.devnull
 # Tests that write galleries keep them in folders of their own; the others leave no ./data behind.

@@ -126,6 +126,7 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(
     assert record.getMessage().startswith("version 2 of model a is refused")
 
 
+@pytest.mark.clock
 def test_a_version_that_never_answers_is_refused_and_takes_no_worker() -> None:
     over = threading.Event()
 
@@ -174,6 +175,7 @@ def test_another_model_comes_and_goes() -> None:
     run(test, FakeSource({("b", 4): maker(4, name="b")}))
 
 
+@pytest.mark.clock
 def test_a_retired_model_is_let_go_and_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = threading.Event()
     monkeypatch.setattr(memory, "_PATIENCE_SECONDS", (0.01, 0.01, 0.1, 1.0))
@@ -239,6 +241,7 @@ def test_a_model_that_fails_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> Non
     run(test, FakeSource({("a", 1): maker(1)}))
 
 
+@pytest.mark.clock
 def test_a_model_that_does_not_answer_in_time_is_read_anew_and_one_that_does_is_left() -> None:
     over = threading.Event()
     stuck = Model(make_predictor("b", 1, StuckEngine(over)))
@@ -258,6 +261,7 @@ def test_a_model_that_does_not_answer_in_time_is_read_anew_and_one_that_does_is_
         over.set()
 
 
+@pytest.mark.clock
 def test_a_model_that_stays_broken_is_not_read_again_at_every_probe() -> None:
     async def test(service: Service, source: FakeSource) -> None:
         service.model().predictor.engine.broken = True

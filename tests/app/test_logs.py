@@ -94,6 +94,7 @@ def test_a_request_is_one_record_without_payload_text_or_file_name(
     assert "zebra" not in " ".join(JsonFormatter().format(made) for made in caplog.records if "app" in made.name)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     ("path", "status", "route"),
     [

@@ -53,6 +53,7 @@ def test_an_error_does_not_hold_what_failed() -> None:
         gc.enable()
 
 
+@pytest.mark.clock
 def test_the_end_waits_for_what_runs_but_not_for_ever() -> None:
     done, over = threading.Event(), threading.Event()
 

@@ -73,6 +73,7 @@ def test_what_users_wrote_is_embedded_anew_before_the_version_is_served(service_
     assert found(client, "star", "late") == ["late"]
 
 
+@pytest.mark.clock
 def test_what_is_written_under_another_version_is_embedded_by_the_one_that_takes_its_place(
     service_client: httpx.Client,
 ) -> None:

@@ -66,6 +66,7 @@ async def scribes() -> AsyncIterator[Scribes]:
         await made.close()
 
 
+@pytest.mark.clock
 async def test_what_one_model_s_text_came_to_holds_though_another_s_hangs_in_the_same_step() -> None:
     hung, freed = threading.Event(), threading.Event()
 
@@ -103,6 +104,7 @@ async def test_a_text_whose_check_panics_is_told_and_its_thread_goes_on() -> Non
         assert written.caption.text == "said"
 
 
+@pytest.mark.clock
 async def test_an_idle_thread_keeps_nothing_of_its_last_texts() -> None:
     async with scribes() as made, asyncio.timeout(5):
         model = OneStep()
@@ -114,6 +116,7 @@ async def test_an_idle_thread_keeps_nothing_of_its_last_texts() -> None:
             gc.collect()
 
 
+@pytest.mark.clock
 async def test_a_thread_that_cannot_be_replaced_now_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
     hung, freed = threading.Event(), threading.Event()
 

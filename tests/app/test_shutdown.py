@@ -83,6 +83,7 @@ class Client(threading.Thread):
             self.closed_in_order = answer.getheader("Connection") == "close"
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_loses_nothing_accepted_and_ends_with_0(tmp_path: Path, number: int) -> None:
     with process(tmp_path, 0.02) as (running, port):
@@ -111,6 +112,7 @@ def refused(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.clock
 def test_from_the_signal_on_nothing_new_is_taken_and_an_open_connection_hears_503_of_readiness(
     tmp_path: Path,
 ) -> None:
@@ -136,6 +138,7 @@ def test_from_the_signal_on_nothing_new_is_taken_and_an_open_connection_hears_50
         probe.close()
 
 
+@pytest.mark.clock
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the queue of a port cannot be stopped")
 def test_who_connects_at_the_very_end_is_answered_or_refused_and_never_broken_off(tmp_path: Path) -> None:
     answered, broken, told = [], [], threading.Event()
@@ -170,6 +173,7 @@ def test_who_connects_at_the_very_end_is_answered_or_refused_and_never_broken_of
     assert True in answered
 
 
+@pytest.mark.clock
 def test_an_answer_that_takes_too_long_does_not_keep_the_process(tmp_path: Path) -> None:
     with process(tmp_path, 2, "--shutdown-timeout-seconds", "1") as (running, port):
         client = Client(port)
@@ -184,6 +188,7 @@ def test_an_answer_that_takes_too_long_does_not_keep_the_process(tmp_path: Path)
         assert (client.statuses, client.lost) == ([503], [])
 
 
+@pytest.mark.clock
 def test_idle_connections_do_not_keep_the_process(tmp_path: Path) -> None:
     with process(tmp_path, 0) as (running, port), socket.create_connection(("127.0.0.1", port)) as idle:
         idle.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n")  # half a head

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.fake_captions import COUNT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +65,7 @@ def test_a_stream_that_was_begun_is_written_to_its_end_after_the_signal(tmp_path
     assert all("event: done" in text and '"num_tokens": 20' in text for text in texts)
 
 
+@pytest.mark.clock
 def test_a_stream_for_which_there_is_no_time_is_told_so(tmp_path: Path) -> None:
     with process(tmp_path, 0.1, "--shutdown-timeout-seconds", "3") as (running, port), ExitStack() as opened:
         stream = open_stream(opened, port, 100)

@@ -171,6 +171,7 @@ def test_a_pinned_checkpoint_lets_no_other_version_in(tmp_path: Path) -> None:
         assert check(client.post("/predict", json=ITEM).json()) == 1
 
 
+@pytest.mark.clock
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory by /proc")
 def test_unloading_gives_the_memory_back(tmp_path: Path) -> None:
     root = tmp_path / "checkpoints"

@@ -42,6 +42,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.clock
 async def test_an_idle_thread_keeps_no_model_of_what_it_wrote_last() -> None:
     scribes, model = started(), make_model(Pen())
     written, _ = await scribes.submit(draft(model))
@@ -57,6 +58,7 @@ async def test_an_idle_thread_keeps_no_model_of_what_it_wrote_last() -> None:
     await scribes.close()
 
 
+@pytest.mark.clock
 async def test_flows_take_turns_so_that_many_of_one_do_not_hold_up_another() -> None:
     pen = Pen()
     scribes, model = started(max_rows=1), make_model(pen)
@@ -77,6 +79,7 @@ async def test_flows_take_turns_so_that_many_of_one_do_not_hold_up_another() -> 
     await scribes.close()
 
 
+@pytest.mark.clock
 async def test_rows_of_beams_fill_a_desk() -> None:
     pen = Pen()
     scribes, model = started(max_rows=4), make_model(pen)
@@ -97,6 +100,7 @@ async def test_a_text_of_more_beams_than_a_desk_has_rows_is_written_alone() -> N
     await scribes.close()
 
 
+@pytest.mark.clock
 async def test_one_too_many_is_refused_at_once() -> None:
     pen = Pen()
     scribes, model = started(max_rows=1, max_queue_items=1), make_model(pen)

@@ -17,6 +17,7 @@ def bench() -> Bench:
     return Bench(load_pairs(None, 16))
 
 
+@pytest.mark.clock
 def test_good_bad_and_cancelled_requests_leave_nothing_behind(bench: Bench) -> None:
     found = soak.measure(bench, seconds=2, connections=8, every_seconds=1)
     assert found["counts"].keys() == {"right", "cancelled"}, found["examples"]
@@ -25,6 +26,7 @@ def test_good_bad_and_cancelled_requests_leave_nothing_behind(bench: Bench) -> N
     assert found["alive_at_the_end"]
 
 
+@pytest.mark.clock
 def test_more_than_can_be_answered_is_refused_and_the_rest_is_right(bench: Bench) -> None:
     found = overload.measure(bench, times=3, seconds=2, deadline_ms=2000, steady_seconds=0.6, after_seconds=2)
     assert found["counts"].keys() <= {"right", "429", "503", "504"}, found["examples"]

@@ -157,6 +157,7 @@ def large_upload() -> tuple[bytes, str]:
     return body, f"multipart/form-data; boundary={edge}"
 
 
+@pytest.mark.clock
 def test_the_image_serves_read_only_answers_a_large_upload_and_stops_with_0(image: Path) -> None:
     assert list((image / "srv/intermodal/app/__pycache__").glob("*.pyc"))
     assert not list((image / "opt/venv").glob("lib/*/site-packages/torch"))

@@ -126,6 +126,7 @@ def wait_for(client: httpx.Client, num_items: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.clock
 def test_another_request_takes_its_turn_between_the_variations(start: Start, engine: Recorded) -> None:
     client = start(max_batch_items=1)
     engine.passes.clear()

@@ -254,6 +254,7 @@ def test_several_at_once_share_their_steps_and_are_answered_as_alone(
     assert max(pen.steps) == 3
 
 
+@pytest.mark.clock
 def test_a_text_joins_while_others_are_written_and_leaves_before_them(
     start: Callable[..., httpx.Client], pen: Pen
 ) -> None:
@@ -268,6 +269,7 @@ def test_a_text_joins_while_others_are_written_and_leaves_before_them(
     assert set(pen.steps) == {1, 2}
 
 
+@pytest.mark.clock
 def test_one_that_breaks_a_step_fails_alone_and_no_stream_is_told_anything_twice(
     start: Callable[..., httpx.Client], pen: Pen
 ) -> None:
@@ -285,6 +287,7 @@ def test_one_that_breaks_a_step_fails_alone_and_no_stream_is_told_anything_twice
     assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.clock
 def test_a_text_that_hangs_is_given_up_and_its_neighbours_are_not(
     start: Callable[..., httpx.Client], pen: Pen
 ) -> None:
@@ -328,6 +331,7 @@ def hang_up(client: httpx.Client, body: dict[str, Any], when: Callable[[], bool]
             return b""
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("stream", [False, True])
 def test_writing_stops_when_the_client_leaves(start: Callable[..., httpx.Client], pen: Pen, stream: bool) -> None:
     client = start()
@@ -343,6 +347,7 @@ def test_writing_stops_when_the_client_leaves(start: Callable[..., httpx.Client]
     assert len(pen.steps) <= written + 4
 
 
+@pytest.mark.clock
 def test_a_stream_ends_by_its_deadline_and_says_so(start: Callable[..., httpx.Client], pen: Pen) -> None:
     client = start()
     pen.seconds = 0.05
@@ -356,6 +361,7 @@ def test_a_stream_ends_by_its_deadline_and_says_so(start: Callable[..., httpx.Cl
     eventually(lambda: pen.left == 1)
 
 
+@pytest.mark.clock
 def test_a_silent_stream_is_kept_open_by_comments(start: Callable[..., httpx.Client], pen: Pen) -> None:
     client = start(keep_alive_seconds=0.1)
     pen.open.clear()
@@ -366,6 +372,7 @@ def test_a_silent_stream_is_kept_open_by_comments(start: Callable[..., httpx.Cli
         assert 'data: {"text": " and"}' in list(lines)
 
 
+@pytest.mark.clock
 def test_a_full_queue_refuses_texts_and_predictions_are_let_in(
     start: Callable[..., httpx.Client], pen: Pen
 ) -> None:
@@ -382,6 +389,7 @@ def test_a_full_queue_refuses_texts_and_predictions_are_let_in(
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
 
 
+@pytest.mark.clock
 def test_a_text_takes_a_place_for_each_beam(start: Callable[..., httpx.Client], pen: Pen) -> None:
     client = start(max_queue_items=4, max_generation_rows=1)
     pen.open.clear()
@@ -395,6 +403,7 @@ def test_a_text_takes_a_place_for_each_beam(start: Callable[..., httpx.Client], 
         assert (running.result().status_code, waiting.result().status_code) == (200, 200)
 
 
+@pytest.mark.clock
 def test_a_model_that_writes_no_more_is_not_ready_though_it_predicts(
     start: Callable[..., httpx.Client], pen: Pen
 ) -> None:

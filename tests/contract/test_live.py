@@ -70,6 +70,7 @@ def streams_open(client: httpx.Client) -> float:
     return float(next(line for line in lines if line.startswith("intermodal_streams ")).split()[1])
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("path", ["", "/models/speech"])
 def test_words_come_while_they_are_said_and_are_final_after_a_pause(hearing: httpx.Client, path: str) -> None:
     with stream(hearing, "&interval_ms=20", path) as socket:
@@ -97,6 +98,7 @@ def test_silence_says_nothing(hearing: httpx.Client) -> None:
         assert messages(socket) == [{"type": "done", "text": "", "duration_seconds": 0.8}]
 
 
+@pytest.mark.clock
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(hearing: httpx.Client) -> None:
     with stream(hearing) as socket:
         play(socket, *WORD)
@@ -184,6 +186,7 @@ def test_where_a_key_is_needed_a_stream_needs_one(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.clock
 def test_a_stream_that_sends_nothing_is_closed(tmp_path: Path) -> None:
     with service(tmp_path, stream_idle_seconds=0.2) as client, stream(client) as socket:
         [told] = messages(socket)

@@ -202,6 +202,7 @@ def test_a_bearer_is_an_api_key(start: Start) -> None:
     assert (raised.value.code, raised.value.type) == ("invalid_api_key", "authentication_error")
 
 
+@pytest.mark.clock
 def test_a_refusal_of_the_door_and_a_fault_of_ours_are_told_in_openais_words(
     start: Start, engine: FakeEngine
 ) -> None:

@@ -129,6 +129,7 @@ def statuses(socket: Any, count: int) -> list[tuple[int, int]]:
     return [(found["id"], found["status"]) for found in (answer(socket) for _ in range(count))]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     ("query", "kept"), [("", [0, 4]), ("?waiting=2", [0, 3, 4]), ("?waiting=64", [0, 1, 2, 3, 4])]
 )
@@ -154,6 +155,7 @@ def test_who_is_behind_gets_the_newest_and_is_told_of_the_others_in_order(
     assert f'method="WS",route="/predict/stream",status="200"}} {len(kept) + 1}.0' in lines
 
 
+@pytest.mark.clock
 def test_a_refusal_says_when_to_come_back_unless_the_message_was_overtaken(
     start: Start, engine: FakeEngine
 ) -> None:
@@ -177,6 +179,7 @@ def test_a_refusal_says_when_to_come_back_unless_the_message_was_overtaken(
     assert "retry_after_seconds" not in overtaken
 
 
+@pytest.mark.clock
 def test_a_stream_holds_no_more_bytes_than_its_share(start: Start, engine: FakeEngine) -> None:
     client = start(max_pending_bytes=200_000, max_streams=2)
     large = [json.dumps({"id": number, **WORDS, "text": "a" * 9_000}) for number in range(20)]
@@ -213,6 +216,7 @@ def test_a_client_that_reads_nothing_is_not_read_from_for_ever(start: Start, eng
     assert set(found) == {200, 429}
 
 
+@pytest.mark.clock
 def test_time_is_that_of_each_message(start: Start, engine: FakeEngine) -> None:
     client = start()
     with stream(client, additional_headers={"X-Request-Timeout-Ms": "150"}) as socket:
@@ -269,6 +273,7 @@ def test_a_path_that_nothing_streams_at_is_a_404_as_for_requests(client: httpx.C
     assert "/predict/stream" in json.loads(bytes(refused.body or b""))["detail"]
 
 
+@pytest.mark.clock
 def test_only_so_many_streams_are_open_at_once_and_idle_ones_are_closed(start: Start) -> None:
     client = start(max_streams=1, stream_idle_seconds=0.3)
     with stream(client) as socket:
@@ -308,6 +313,7 @@ def test_a_proxy_may_take_its_part_of_the_path_away_or_leave_it(start: Start, ke
     assert caught.value.response.status_code == 401
 
 
+@pytest.mark.clock
 def test_when_the_service_stops_what_was_taken_is_answered(tmp_path: Path) -> None:
     held: list[Service] = []
     engine = FakeEngine()

@@ -36,6 +36,7 @@ def test_models_are_described(client: httpx.Client) -> None:
     assert fashion["dimensions"] == 8
 
 
+@pytest.mark.clock
 def test_a_full_queue_answers_429_with_retry_after_and_the_rest_200(start: Start, engine: FakeEngine) -> None:
     client = start(max_queue_items=2, max_batch_items=1)
     engine.open.clear()
@@ -53,6 +54,7 @@ def test_a_full_queue_answers_429_with_retry_after_and_the_rest_200(start: Start
     assert f"intermodal_shed_total {len(refused)}.0" in client.get("/metrics").text
 
 
+@pytest.mark.clock
 def test_an_answer_past_the_deadline_is_504(start: Start, engine: FakeEngine) -> None:
     client = start(request_timeout_seconds=0.2)
     engine.open.clear()
@@ -87,6 +89,7 @@ def test_a_service_is_ready_again_once_its_engine_answers(start: Start, engine: 
     assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.clock
 def test_a_service_whose_engine_hangs_is_not_ready_and_is_again_once_it_answers(
     start: Start, engine: FakeEngine
 ) -> None:

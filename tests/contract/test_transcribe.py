@@ -171,6 +171,7 @@ def test_what_beam_search_needs_may_be_missing_and_the_model_is_sound(
         assert client.post("/transcribe", content=TWO, headers=WAV).json()["text"] == "a a"
 
 
+@pytest.mark.clock
 def test_several_at_once_are_answered_as_alone(tmp_path: Path) -> None:
     engine = FakeEngine()
     recordings = [TWO, recording(0.9), SILENCE, recording(0.0, 0.9, 0.0), EMPTY]

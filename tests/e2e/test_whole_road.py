@@ -228,6 +228,7 @@ def test_evaluate_gives_the_figures_that_training_gave(folder: Path, version: Pa
     assert figures["subsets"] == json.loads((version / "metrics.json").read_text())["test"]
 
 
+@pytest.mark.clock
 def test_training_that_is_interrupted_says_so_and_resumes(tmp_path: Path) -> None:
     recipe = tmp_path / "long.toml"
     recipe.write_text(RECIPE.read_text().replace("epochs = 5\nbatch_size = 32", "epochs = 12\nbatch_size = 8"))

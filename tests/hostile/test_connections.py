@@ -90,6 +90,7 @@ def test_what_was_asked_before_a_broken_head_is_answered_first(target: Target) -
     assert [status for status, _ in answers] == [200, 400]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("reset", [False, True])
 def test_clients_that_send_ahead_and_leave_are_no_fault_of_ours(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, reset: bool
@@ -148,6 +149,7 @@ async def connected(
         server.close()
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
 async def test_a_client_that_does_not_read_is_cut_off(close: bytes) -> None:
@@ -160,6 +162,7 @@ async def test_a_client_that_does_not_read_is_cut_off(close: bytes) -> None:
         assert not state.tasks
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 async def test_a_client_that_does_not_read_its_stream_is_cut_off() -> None:
     async with connected(large_stream, Settings(send_timeout_seconds=0.5)) as (state, client):
@@ -171,6 +174,7 @@ async def test_a_client_that_does_not_read_its_stream_is_cut_off() -> None:
         assert not state.tasks
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 async def test_a_client_that_reads_slowly_gets_all_of_it() -> None:
     loop, received = asyncio.get_running_loop(), 0
@@ -211,6 +215,7 @@ def masked(kind: int, data: bytes) -> bytes:
     return bytes([0x80 | kind, 0x80 | len(data)]) + bytes(4) + data
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "message",
     [masked(1, b"\xff\xfe"), masked(8, b""), masked(1, b'{"text": "\\ud800", "id": "\\udfff"}'), b"\x8b\x80"],

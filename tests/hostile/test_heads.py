@@ -84,6 +84,7 @@ async def connected(
         server.close()
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not() -> None:
     settings = Settings(head_timeout_seconds=0.2)
@@ -99,6 +100,7 @@ async def test_a_slow_head_is_cut_off_and_a_slow_answer_is_not() -> None:
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 async def test_a_connection_too_many_is_told_so_and_the_others_go_on() -> None:
     config, state = uvicorn.Config(slow_app, log_config=None, access_log=False), ServerState()

@@ -14,9 +14,10 @@ from tests.fakes import image_file, make_service, serving
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("first_bytes", [0, 10, 2_000_000])
 def test_a_body_that_trickles_is_told_so_and_delays_nobody(tmp_path: Path, first_bytes: int) -> None:
-    settings = Settings(request_timeout_seconds=0.5)
+    settings = Settings(request_timeout_seconds=2)  # of those that ask meanwhile too
     with serving(settings, lambda settings: make_service(tmp_path, settings)) as client:
         address = (client.base_url.host, client.base_url.port or 80)
         answers: list[bytes] = []
@@ -38,14 +39,16 @@ def test_a_body_that_trickles_is_told_so_and_delays_nobody(tmp_path: Path, first
         slow = [threading.Thread(target=trickle) for _ in range(8)]
         for thread in slow:
             thread.start()
+        answered = 0
         while any(thread.is_alive() for thread in slow):
             response = client.post("/predict", content=image_file("red"), headers={"Content-Type": "image/png"})
             assert response.status_code == 200
-            assert response.elapsed.total_seconds() < 0.4
+            answered += 1
         for thread in slow:
             thread.join()
+    assert answered > 20  # in the two seconds that the slow ones had; a hundred times as many on an idle machine
     assert len(answers) == len(slow)
     for answer in answers:
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408")
-        assert "did not arrive within 0.5 s" in json.loads(body)["detail"]
+        assert "did not arrive within 2 s" in json.loads(body)["detail"]

@@ -207,6 +207,7 @@ def test_every_route_takes_one(asking: httpx.Client, pictures: Site, route: str)
     assert by_url == sent
 
 
+@pytest.mark.clock
 def test_a_recording_by_url_is_as_one_that_was_sent(tmp_path: Path) -> None:
     wav, names = recording(0.9, 0.9, 0.9), Names(pictures=[[str(HERE)]])
     found = {"/wav": answer(wav), "/png": answer(RED), "/large": answer(bytes(LARGE + 1))}
@@ -420,6 +421,7 @@ def test_where_one_address_takes_no_connection_the_next_is_tried(tmp_path: Path,
         assert dead not in response.text
 
 
+@pytest.mark.clock
 def test_a_name_server_that_is_silent_costs_its_callers_alone(tmp_path: Path, pictures: Site) -> None:
     found = threading.Event()
 
@@ -442,6 +444,7 @@ def test_a_name_server_that_is_silent_costs_its_callers_alone(tmp_path: Path, pi
         found.set()
 
 
+@pytest.mark.clock
 def test_only_so_many_are_fetched_at_once(tmp_path: Path) -> None:
     def unhurried(connection: socket.socket) -> None:
         time.sleep(0.05)

@@ -36,6 +36,7 @@ def once_it_answers(gallery: Gallery) -> Sequence[Match]:
             assert time.monotonic() < end
 
 
+@pytest.mark.clock
 def test_a_database_that_is_killed_is_told_of_and_used_again_when_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "pg"
     server = start(folder)
