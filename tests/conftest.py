@@ -19,8 +19,8 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 CLOCK = pytest.mark.flaky(reruns=2, reruns_delay=1)
-"""A machine that stands still for a second passes a limit of half of one, and where the limit is the subject, to wait
-for a condition is no help. Each further try is told of in pytest's summary (decision 38)."""
+"""A machine that stands still for a second passes a limit of half of one. Where that limit is the subject,
+no waiting for a condition helps. Each further try is told of in pytest's summary (decision 38)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
