@@ -107,7 +107,7 @@ def _try(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     seeds = range(FIRST_UNSEEN_SEED, FIRST_UNSEEN_SEED + count)
     try:
         with TerminalProgress() as progress:
-            driven = drive(seeds, pilot, progress, commanded=setting.commanded)
+            driven = list(drive(seeds, pilot, progress, commanded=setting.commanded))
     finally:
         service.close()
     figures = summary(driven, pilot.seconds, broken_from=manners.broken_from)

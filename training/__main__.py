@@ -16,6 +16,7 @@ from training.driving.arguments import add_drive, add_record
 GO_ON = {
     "train": "All but the last half minute is kept: run the same command with --resume.",
     "compare": "What is trained is kept, but for the last half minute: run the same command again.",
+    "drive": "drive.json has the tracks that were driven to their end, if any was.",
     "record": "The tracks that are whole are kept: run the same command again.",
 }
 

@@ -28,13 +28,13 @@ def add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--policy", metavar="URL", help="a service that drives while the expert looks on (DAgger); else the expert"
     )
-    command.add_argument("--model", default="driving", help="of the service")
+    _add_service(command)
 
 
 def add_drive(command: argparse.ArgumentParser) -> None:
     """Of `drive`."""
     command.add_argument("--url", default="http://127.0.0.1:8000", help="of the service")
-    command.add_argument("--model", default="driving", help="of the service")
+    _add_service(command)
     command.add_argument("--tracks", type=int, default=5, help="how many")
     command.add_argument(
         "--seed", type=int, default=100_000, help="of the first track; from 100000 on nothing is ever recorded"
@@ -55,3 +55,8 @@ def add_drive(command: argparse.ArgumentParser) -> None:
     command.add_argument("--post", action="store_true", help="POST /predict, even where there is a WebSocket")
     command.add_argument("--films", type=int, default=1, help="of so many tracks a film and a map are made")
     command.add_argument("--out", type=Path, default=Path("runs/drive"), help="where drive.json and pictures go")
+
+
+def _add_service(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="driving", help="of the service")
+    command.add_argument("--key-file", type=Path, metavar="FILE", help="with the API key that the service wants")

@@ -4,7 +4,7 @@ Knows episodes; knows no wire and no pictures."""
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -51,8 +51,8 @@ def drive(
     commanded: bool,
     num_films: int = 0,
     simulator: Simulator | None = None,
-) -> list[Driven]:
-    """Drive tracks one after the other.
+) -> Iterator[Driven]:
+    """Drive tracks one after the other; each is there as soon as it is driven.
 
     Args:
         seeds: of the tracks.
@@ -64,7 +64,6 @@ def drive(
     """
     simulator, blind = simulator or Simulator(), Simulator(drawing=False)
     progress.start("drive", len(seeds))
-    found = []
     for number, seed in enumerate(seeds):
         spells = schedule(Random(seed), MAX_TICKS) if commanded else [Spell(0, "go")]
         frames: list[tuple[Image.Image, str]] = []
@@ -77,26 +76,24 @@ def drive(
         expert = Episode(blind, seed, spells)
         while not expert.done:
             expert.step(expert.situation().wish, draw=False)
-        found.append(
-            Driven(
-                seed,
-                episode.reward,
-                expert.reward,
-                episode.ticks,
-                episode.lap_finished,
-                episode.off_road_ticks,
-                episode.verdicts(),
-                episode.path,
-                episode.road,
-                frames,
-            )
-        )
-        obeyed = [verdict.obeyed for verdict in found[-1].verdicts]
+        verdicts = episode.verdicts()
+        obeyed = [verdict.obeyed for verdict in verdicts]
         note = f"seed {seed}: {episode.reward:.0f} (expert {expert.reward:.0f}), "
         note += f"obeyed {sum(obeyed)} of {len(obeyed)}"
         progress.log(note)
         progress.advance(note=note)
-    return found
+        yield Driven(
+            seed,
+            episode.reward,
+            expert.reward,
+            episode.ticks,
+            episode.lap_finished,
+            episode.off_road_ticks,
+            verdicts,
+            episode.path,
+            episode.road,
+            frames,
+        )
 
 
 def summary(

@@ -11,7 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from training.driving.client import Reply, Service
+from models.errors import ConfigError
+from training.driving.client import CONTROLS, NO_ANSWER, Reply, Service
 from training.driving.episode import Situation
 from training.driving.faults import Broken, Fault
 from training.driving.simulator import Action, Observation
@@ -27,6 +28,9 @@ that a broken camera's pictures lead to are."""
 FALLBACK_BRAKE = 0.4
 LATEST_SECONDS = 0.2
 """An answer that took longer is of a road that the car has left behind: at 76 units/s it is 15 further on."""
+
+GIVE_UP = 25
+"""So many questions in a row, a second's, without any answer end the drive: the car stands, nobody is there."""
 
 FROZEN_DECISIONS = 3
 """Equal frames, or readings, in a row while the wheels turn: what sends them hangs, and they are left out."""
@@ -72,6 +76,7 @@ class Pilot:
     failed: int = 0
     late: int = 0
     braked: int = 0
+    _lost: int = 0
     _doubts: deque[bool] = field(default_factory=lambda: deque(maxlen=LOOK_BACK))
     _frame: bytes = b""
     _equal: int = 0
@@ -80,7 +85,11 @@ class Pilot:
     _broken: Broken | None = None
 
     def __call__(self, situation: Situation) -> Action:
-        """What to do."""
+        """What to do.
+
+        Raises:
+            ConfigError: the service has been gone for `GIVE_UP` questions.
+        """
         if not situation.tick:  # another track, on which nothing is doubted yet
             self._doubts.clear()
         fields, files = self._question(situation)
@@ -89,11 +98,15 @@ class Pilot:
         delay = 0.0 if self._broken is None else self._broken.delay_seconds
         late = reply.seconds + delay > LATEST_SECONDS
         self.late += late
-        self.failed += reply.status != 200
-        if reply.status != 200 or (late and self.manners.fallback):
+        self._lost = self._lost + 1 if reply.status == NO_ANSWER else 0
+        if self._lost >= GIVE_UP:
+            detail = reply.content.get("detail", "")
+            raise ConfigError(f"The service has not answered {GIVE_UP} times in a row ({detail}). Is it running?")
+        action = action_of(reply)
+        self.failed += action is None
+        if action is None or (late and self.manners.fallback):
             self.braked += 1
             return Action(0.0, 0.0, FALLBACK_BRAKE)
-        action = action_of(reply)
         trust = reply.content.get("trust", {"ok": True, "reasons": []})
         trusted = bool(trust["ok"])
         self.doubted += not trusted
@@ -166,9 +179,13 @@ def png(observation: Observation) -> bytes:
     return buffer.getvalue()
 
 
-def action_of(reply: Reply) -> Action:
-    """What an answer says to do. Gas and brake are never pressed together: the stronger one counts."""
-    values = {name: float(found["value"]) for name, found in reply.content["values"].items()}
+def action_of(reply: Reply) -> Action | None:
+    """What an answer says to do, if it is one. Gas and brake are never pressed together: the stronger counts."""
+    if reply.status != 200:
+        return None
+    values = {name: reply.content["values"][name]["value"] for name in CONTROLS}
+    if None in values.values():  # a network's NaN, which JSON has no word for
+        return None
     gas, brake = values["gas"], values["brake"]
     if brake < max(REST_BRAKE, gas):
         brake = 0.0

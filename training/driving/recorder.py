@@ -10,6 +10,7 @@ Interrupted, the same call goes on with the first track that has no shard. Knows
     out/voices/<split>/*.wav    what was said"""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +24,14 @@ from models.errors import ConfigError
 from training.driving.commands import COMMANDS, Spell, schedule
 from training.driving.disturbance import Disturbance
 from training.driving.episode import Episode, Situation
+from training.driving.folder import make_folder, write
 from training.driving.simulator import MAX_TICKS, Action, Simulator
 from training.driving.voices import Voices, speaker_of
 
 FIRST_UNSEEN_SEED = 100_000
 """Tracks from this seed on are never recorded: policies are judged on them."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 PNG_LEVEL = 1  # 0.4 ms and 4 KB a frame
 
@@ -78,6 +82,10 @@ class Recording:
             raise ConfigError(
                 f"--others: must be from 0 to {len(COMMANDS) - 1}, the commands that there are beside one."
             )
+        if not NAME.fullmatch(self.name):
+            raise ConfigError(f"--name {self.name!r}: must be letters, digits, or _ . - within: folders have it.")
+        if not 0 <= self.go_share <= 1:
+            raise ConfigError("--go-share: must be from 0 to 1.")
         if self.num_tracks < 1 or self.every < 1:
             raise ConfigError("--tracks and --every: must be at least 1.")
         if self.seed < 0 or self.seed + self.num_tracks > FIRST_UNSEEN_SEED:
@@ -108,7 +116,7 @@ def record(
     Returns:
         The manifest.
     """
-    (out / "tracks").mkdir(parents=True, exist_ok=True)
+    make_folder(out, "tracks")
     _keep_settings(out, {"every": recording.every, "voices": _names(voices)})
     simulator = Simulator()
     progress.start("record", recording.num_tracks)
@@ -120,7 +128,7 @@ def record(
             if not shard.exists():
                 drive = _Drive(recording, track, seed, out, voices)
                 rows, note = drive.rows(simulator, pilot)
-                _write(shard, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                write(shard, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
                 progress.log(f"{track}: {note}")
             progress.advance(note=note)
     finally:
@@ -132,7 +140,7 @@ def join_shards(out: Path) -> Path:
     """Write `manifest.jsonl` anew, of all shards that are whole."""
     shards = sorted((out / "tracks").glob("*.jsonl"))
     manifest = out / "manifest.jsonl"
-    _write(manifest, "".join(shard.read_text(encoding="utf-8") for shard in shards))
+    write(manifest, "".join(shard.read_text(encoding="utf-8") for shard in shards))
     return manifest
 
 
@@ -226,11 +234,4 @@ def _keep_settings(out: Path, settings: dict[str, Any]) -> None:
     path = out / "recording.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
         raise ConfigError(f"{path}: was recorded with another --every, --voices or --fold. Take another --out.")
-    _write(path, json.dumps(settings, indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write(path, json.dumps(settings, indent=1) + "\n")

@@ -45,8 +45,10 @@ def read_voices(folder: Path, fold: int = 0) -> Voices:
     """The recordings of the commands' words, by split.
 
     Raises:
-        ConfigError: no such recordings, or a word without one in some split.
+        ConfigError: no such fold, no such recordings, or a word without one in some split.
     """
+    if not 0 <= fold < NUM_PARTS:
+        raise ConfigError(f"--fold: must be from 0 to {NUM_PARTS - 1}.")
     recordings = [path for word in COMMANDS for path in sorted(folder.glob(f"{word}/*_nohash_*.wav"))]
     parts = deal(recordings)
     voices: Voices = {split: {word: [] for word in COMMANDS} for split in ("train", "val", "test")}

@@ -32,9 +32,10 @@ def situation(*, tick: int = 0, shade: int = 0, word: str = "go", **sensors: flo
 class EchoService:
     """Steers by the yaw rate that it is told, gas 0.5; keeps what it was asked."""
 
+    way: str = "nowhere"
     status: int = 200
     trusted: bool = True
-    brake: float = 0.0
+    brake: float | None = 0.0
     asked: list[tuple[dict[str, Any], dict[str, bytes]]] = field(default_factory=list)
 
     def ask(self, fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Reply:

@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from models.errors import ConfigError
-from training.driving.client import Posts, Stream, reach
+from training.driving.client import NO_ANSWER, Posts, Stream, reach
 
 
 class EchoPosts(BaseHTTPRequestHandler):
@@ -22,9 +22,12 @@ class EchoPosts(BaseHTTPRequestHandler):
         self.answer(422 if not asked else 200, {"path": self.path, **asked})
 
     def do_GET(self) -> None:
+        if self.path == "/models/locked" and self.headers["Authorization"] != "Bearer secret":
+            return self.answer(401, {})
         if self.path.endswith("/predict/stream"):  # a WebSocket that is not there
             return self.answer(404, {})
-        heads = {"/models/driving": ["steer", "gas", "brake"], "/models/fashion": ["price"]}.get(self.path)
+        driver = ["steer", "gas", "brake"]
+        heads = {"/models/driving": driver, "/models/locked": driver, "/models/fashion": ["price"]}.get(self.path)
         return self.answer(200 if heads else 404, {"values": {head: {} for head in heads or []}})
 
     def answer(self, status: int, content: dict[str, object]) -> None:
@@ -59,11 +62,6 @@ def stream_url() -> Iterator[str]:
             length = int.from_bytes(message[:4])
             head, rest = json.loads(message[4 : 4 + length]), message[4 + length :]
             socket.send(json.dumps({"status": 200, "path": socket.request.path, **head, "rest": rest.decode()}))
-
-    def described(socket: ServerConnection, request: Request) -> Response | None:
-        if request.path.endswith("/predict/stream"):
-            return None
-        return socket.respond(200, json.dumps({"values": {head: {} for head in ("steer", "gas", "brake")}}))
 
     with serve(echo, "127.0.0.1", 0, process_request=described) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -105,3 +103,55 @@ def test_a_model_that_cannot_drive_or_is_not_there_is_said(posts_url: str) -> No
         reach(posts_url, "fashion")
     with pytest.raises(ConfigError, match="answers 404 for the model 'other'"):
         reach(posts_url, "other")
+
+
+def described(socket: ServerConnection, request: Request) -> Response | None:
+    if request.path.endswith("/predict/stream"):
+        return None
+    return socket.respond(200, json.dumps({"values": {head: {} for head in ("steer", "gas", "brake")}}))
+
+
+def test_a_stream_that_was_closed_meanwhile_is_opened_anew_and_one_that_is_gone_gives_no_answer() -> None:
+    def answer_once(socket: ServerConnection) -> None:
+        for _ in socket:
+            socket.send(json.dumps({"status": 200}))
+            return  # which closes it, as a service does with who was idle for long
+
+    with serve(answer_once, "127.0.0.1", 0, process_request=described) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        service = reach(f"http://127.0.0.1:{server.socket.getsockname()[1]}", "driving")
+        assert [service.ask({"text": "go"}, {}).status for _ in range(3)] == [200, 200, 200]
+        server.shutdown()
+        thread.join()
+    reply = service.ask({"text": "go"}, {})
+    assert reply.status == NO_ANSWER
+    assert reply.content["detail"]
+    service.close()
+
+
+def test_what_answers_with_no_json_object_is_no_answer() -> None:
+    def answer(socket: ServerConnection) -> None:
+        for _ in socket:
+            socket.send("[1]")
+
+    with serve(answer, "127.0.0.1", 0, process_request=described) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        service = reach(f"http://127.0.0.1:{server.socket.getsockname()[1]}", "driving")
+        assert service.ask({"text": "go"}, {})[:2] == (NO_ANSWER, {"detail": "it answers with no JSON object"})
+        service.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_key_is_sent_and_its_lack_is_said(posts_url: str) -> None:
+    with pytest.raises(ConfigError, match=r"wants an API key.*--key-file"):
+        reach(posts_url, "locked")
+    reach(posts_url, "locked", post=True, key="secret").close()
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost:8000", "ftp://127.0.0.1:9", "http://", "nonsense"])
+def test_what_is_no_address_is_said_by_the_flag_that_gave_it(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"--policy .*is no address of a service"):
+        reach(url, "driving", flag="--policy")

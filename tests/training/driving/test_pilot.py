@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.errors import ConfigError
 from tests.training.driving.situations import EchoService, plain_situation, situation
-from training.driving.pilot import FALLBACK_BRAKE, FROZEN_DECISIONS, LOOK_BACK, PATIENCE, Manners, Pilot
+from training.driving.client import NO_ANSWER
+from training.driving.pilot import FALLBACK_BRAKE, FROZEN_DECISIONS, GIVE_UP, LOOK_BACK, PATIENCE, Manners, Pilot
 
 
 def test_what_is_seen_told_and_read_is_asked_and_what_comes_back_is_done() -> None:
@@ -74,6 +76,25 @@ def test_without_an_answer_it_brakes() -> None:
     pilot = Pilot(EchoService(status=429))
     assert pilot(situation()) == (0, 0, FALLBACK_BRAKE)
     assert (pilot.failed, pilot.braked) == (1, 1)
+
+
+def test_where_nobody_answers_it_brakes_and_after_a_second_gives_up() -> None:
+    service = EchoService(status=NO_ANSWER)
+    pilot = Pilot(service)
+    assert [pilot(situation()) for _ in range(GIVE_UP - 1)] == [(0, 0, FALLBACK_BRAKE)] * (GIVE_UP - 1)
+    service.status = 200
+    assert pilot(situation()).gas == 0.5  # it came back in time
+    service.status = NO_ANSWER
+    for _ in range(GIVE_UP - 1):
+        pilot(situation())
+    with pytest.raises(ConfigError, match="not answered 25 times in a row"):
+        pilot(situation())
+
+
+def test_an_answer_that_is_no_number_is_braked_upon() -> None:
+    pilot = Pilot(EchoService(brake=None))
+    assert pilot(situation()) == (0, 0, FALLBACK_BRAKE)
+    assert pilot.failed == 1
 
 
 def test_it_brakes_once_answers_are_doubted_for_long_and_steers_on() -> None:
