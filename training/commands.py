@@ -16,6 +16,7 @@ from models.manifest import SPLITS
 from models.predictor import load_predictor
 from training import assemble, comparison, report, run
 from training.data.pairs import load_pairs
+from training.measured import Measured
 from training.measures.evaluate import measure
 from training.measures.facts import describe
 from training.measures.gain import fusion_gain
@@ -97,16 +98,21 @@ def evaluate(options: argparse.Namespace) -> int:
         outputs = run_subsets(
             predictor, records, progress, manifest=pairs.path.name, unsaid=recipe.objective.unsaid
         )
+    measured = Measured.of(recipe)
     figures = {
         "checkpoint": f"{checkpoint.config.name}/{checkpoint.config.version}",
         "split": options.split or "all",
         "rows": len(records),
-        "subsets": measure(outputs, records, checkpoint.config, with_index=options.index_recall),
-        "fusion_gain": fusion_gain(outputs, records, checkpoint.config),
+        "subsets": measure(
+            outputs, records, checkpoint.config, measured=measured, with_index=options.index_recall
+        ),
+        "fusion_gain": fusion_gain(outputs, records, checkpoint.config, measured=measured),
     }
     if options.report is not None:
         metrics = {**figures, "data": describe(pairs, checkpoint.config.network)}
-        shown = report.illustrations(outputs, records, checkpoint.config, pictures=recipe.report.pictures)
+        shown = report.illustrations(
+            outputs, records, checkpoint.config, pictures=recipe.report.pictures, matching=measured.matching
+        )
         _write_report(options, checkpoint.config, metrics, shown)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     if options.json is not None:

@@ -154,7 +154,9 @@ def _shared_heads(
     @torch.no_grad()
     def validate(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Workbench)  # noqa: S101 - for the type checker
-        figures = subset_figures(module.network, source, val, lambda rows: plain(module, rows))
+        figures = subset_figures(
+            module.network, source, val, lambda rows: plain(module, rows), matching=plan.recipe.objective.matches
+        )
         return figures if beside is None else figures | _aside_figures(module.network, source, val)
 
     groups = [*groups, *plan.bench.learned_groups(SHARED, stage)]
@@ -166,7 +168,13 @@ def validate(plan: Plan) -> dict[str, float]:
     """Figures of the fused heads as they stand on the validation rows: `<subset>/<head>`, higher is better."""
     network, source = plan.bench.network.eval(), plan.source
     val = source.pairs.rows("val")
-    return subset_figures(network, source, val, lambda rows: encode_all(network, source, rows, source.plain(rows)))
+    return subset_figures(
+        network,
+        source,
+        val,
+        lambda rows: encode_all(network, source, rows, source.plain(rows)),
+        matching=plan.recipe.objective.matches,
+    )
 
 
 def _aside_figures(network: Network, source: BatchSource, rows: Rows) -> dict[str, float]:

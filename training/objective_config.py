@@ -22,9 +22,11 @@ class Unsaid(Config):
 
     def rules_out(self, part: Collection[str], record: Record) -> bool:
         """Whether a row teaches nothing about a subset of the modalities: it holds where something was said."""
-        if not set(self.without).isdisjoint(part):
-            return False
-        return any(record.labels.get(head) != label for head, label in self.means.items())
+        return self.holds(part) and any(record.labels.get(head) != label for head, label in self.means.items())
+
+    def holds(self, part: Collection[str]) -> bool:
+        """Whether a subset of the modalities says nothing."""
+        return set(self.without).isdisjoint(part)
 
 
 class Objective(Config):
@@ -70,3 +72,8 @@ class Objective(Config):
         le=32,
         description="Captions of a row that a step learns, at most. They share the work of looking at the row.",
     )
+
+    @property
+    def matches(self) -> bool:
+        """Whether anything learns what belongs together; else no cosine says how well a text fits an image."""
+        return self.contrastive > 0 or self.contrastive_fused > 0

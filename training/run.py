@@ -14,6 +14,7 @@ from training import assemble, report
 from training.data.pairs import Pairs, check_files, load_pairs
 from training.data.readings import SensorRows
 from training.data.truth import find_heads
+from training.measured import Measured
 from training.measures.calibrate import fit_calibration
 from training.measures.evaluate import measure
 from training.measures.facts import describe
@@ -172,7 +173,7 @@ def _write(
         "seed": recipe.seed,
         "data_hash": pairs.hash,
         "data_licence": recipe.data.licence,
-        "pretrained": "; ".join(setup.origins.values()) or "none",
+        "pretrained": "; ".join(dict.fromkeys(setup.origins.values())) or "none",
         "commit": assemble.git_commit(),
         "hardware": _hardware(),
         "torch": torch.__version__.split("+")[0],
@@ -194,19 +195,22 @@ def _write(
     if test is not val:
         test_outputs = run_subsets(predictor, test, progress, manifest=pairs.path.name, unsaid=unsaid)
     folder = assemble.claim_version(out, recipe.name)
+    measured = Measured.of(recipe)
     metrics = {
         "version": int(folder.name),
         "splits": pairs.sizes(),
         "data": describe(pairs, config.network),
-        "test": measure(test_outputs, test, config),
-        "val": measure(val_outputs, val, config),
+        "test": measure(test_outputs, test, config, measured=measured),
+        "val": measure(val_outputs, val, config, measured=measured),
         "fusion_gain": {
-            "test": fusion_gain(test_outputs, test, config),
-            "val": fusion_gain(val_outputs, val, config),
+            "test": fusion_gain(test_outputs, test, config, measured=measured),
+            "val": fusion_gain(val_outputs, val, config, measured=measured),
         },
         "history": state.history,
     }
-    shown = report.illustrations(test_outputs, test, config, pictures=recipe.report.pictures)
+    shown = report.illustrations(
+        test_outputs, test, config, pictures=recipe.report.pictures, matching=measured.matching
+    )
     shown[report.LEARNING] = report.learning_plot(state.history)
     files = {
         **checkpoint.contents,

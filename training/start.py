@@ -109,7 +109,9 @@ def take_over(
             )
     state = network.state_dict()
     network.load_state_dict(_fitting(start, state, relabelled), strict=False)
-    return dict.fromkeys(shared, f"{start.config.name} version {start.config.version}")
+    origin = f"{start.config.name} version {start.config.version}"
+    before = start.config.provenance.get("pretrained", "none")  # whose licence goes on to hold
+    return dict.fromkeys(shared, origin if before == "none" else f"{origin}, which began from {before}")
 
 
 def _written_by(network: NetworkConfig) -> dict[str, object] | None:

@@ -71,6 +71,21 @@ def test_a_version_is_whole_and_says_where_it_comes_from(whole: Path) -> None:
     assert not (whole.parents[2] / "work" / "tiny.state.safetensors").exists()
 
 
+def test_a_model_that_matches_nothing_and_is_not_searched_has_no_figures_of_retrieval(
+    data: Path, tmp_path: Path
+) -> None:
+    objective = {"contrastive": 0.0, "contrastive_fused": 0.0}
+    recipe = recipe_of(name="driver", stages=ONE_STAGE, objective=objective, gallery={"max_items": 0})
+    folder = train(data, recipe)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(metrics["test"]["image+text"]) == {"shape", "colour"}
+    assert "same_label" not in metrics["test"]["image+text"]["colour"]
+    assert metrics["fusion_gain"]["test"]["neighbours"] == {}
+    assert not [name for name in metrics["history"][-1] if name.startswith("matching/")]
+    assert "etrieval" not in (folder / "MODEL_CARD.md").read_text()
+    assert not (folder / "pictures" / "retrieval.jpg").exists()
+
+
 def test_the_gallery_holds_rows_of_train_and_val_and_never_of_test(whole: Path) -> None:
     gallery = read_seed(whole / "gallery")
     assert len(gallery) == 9

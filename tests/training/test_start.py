@@ -31,6 +31,14 @@ def test_everything_that_fits_is_taken_over() -> None:
         torch.testing.assert_close(state(network, name), value)
 
 
+def test_where_a_version_s_weights_came_from_goes_on_to_be_said() -> None:
+    start = tiny_checkpoint()
+    provenance = {"pretrained": "ears of a bat (Apache-2.0)"}
+    start = replace(start, config=start.config.model_copy(update={"provenance": provenance}))
+    origins = take_over(Network(NetworkConfig.tiny()), start)
+    assert origins["image"] == "tiny version 1, which began from ears of a bat (Apache-2.0)"
+
+
 def test_another_fusion_and_other_labels_start_anew() -> None:
     config = NetworkConfig.tiny()
     classes = {**config.classes, "shape": ClassificationHead(labels=("circle", "cube", "star"))}

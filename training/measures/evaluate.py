@@ -12,6 +12,7 @@ from models.checkpoint import CheckpointConfig
 from models.manifest import Record
 from training.data.pairs import UNLABELLED
 from training.data.truth import label_matrix, target_values
+from training.measured import EVERYTHING, Measured
 from training.measures.matching import matching
 from training.measures.metrics import (
     accuracy,
@@ -36,25 +37,31 @@ def measure(
     records: Sequence[Record],
     config: CheckpointConfig,
     *,
+    measured: Measured = EVERYTHING,
     with_index: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Figures by subset and head; under the pair, retrieval both ways. A head without a labelled row is left out.
 
     Of one label: accuracy, calibration, coverage, and how near rows of an equal label lie to one another by the
-    subset's vectors. Of several: mean average precision, F1. Of numbers: errors, R². with_index: see `matching`.
+    subset's vectors. Of several: mean average precision, F1. Of numbers: errors, R². What says nothing about the
+    model, by `measured`, is left out. with_index: see `matching`.
     """
     figures: dict[str, dict[str, Any]] = {}
     for subset, output in outputs.items():
         figures[subset] = {}
         for head in output.logits:
+            if measured.is_given(head, subset.split("+")):
+                continue
             several = config.network.classes[head].multi_label
             found = (_set_figures if several else _class_figures)(output, subset, head, records, config)
             figures[subset] |= {head: found} if found else {}
         for head in output.values:
             found = _value_figures(output, subset, head, records, config)
             figures[subset] |= {head: found} if found else {}
-        for head, found in _same_label(output, records, config).items():
-            figures[subset][head]["same_label"] = found
+        near = _same_label(output, records, config) if measured.neighbours else {}
+        for head, found in near.items():
+            if head in figures[subset]:
+                figures[subset][head]["same_label"] = found
         if output.transcripts is not None:
             found = _spoken_figures(output.transcripts, [records[row].transcript for row in output.rows])
             figures[subset] |= {"transcript": found} if found else {}
@@ -62,7 +69,7 @@ def measure(
             captions = [records[row].captions for row in output.rows]
             found = writing_figures(captions, output.written, num_beams=config.network.caption.num_beams)
             figures[subset] |= {"caption": found} if found else {}
-    if {"image", "text"} <= outputs.keys() and "image+text" in figures:
+    if measured.matching and {"image", "text"} <= outputs.keys() and "image+text" in figures:
         figures["image+text"]["retrieval"] = matching(outputs, records, with_index=with_index)
     return figures
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.calibration import subset_name
 from models.checkpoint import CheckpointConfig
 from models.manifest import Record
+from training.measured import EVERYTHING, Measured
 from training.measures.evaluate import head_labels
 from training.measures.matching import equal_texts
 from training.measures.metrics import neighbour_share, paired_bootstrap
@@ -24,7 +25,11 @@ Shares = NDArray[np.floating]
 
 
 def fusion_gain(
-    outputs: Mapping[str, SubsetOutput], records: Sequence[Record], config: CheckpointConfig
+    outputs: Mapping[str, SubsetOutput],
+    records: Sequence[Record],
+    config: CheckpointConfig,
+    *,
+    measured: Measured = EVERYTHING,
 ) -> dict[str, dict[str, Any]]:
     """Fused minus best single modality, for each head.
 
@@ -32,7 +37,8 @@ def fusion_gain(
     rows that have its label, by the fused vectors and by a modality's own; rows of an equal text do not count.
 
     The best modality is the best on these very rows, which is to fusion's disadvantage. Empty where no row has
-    all modalities, or the model knows only one.
+    all modalities, or the model knows only one. Left out are a head of which some modality is judged on one label
+    alone, and neighbours where `measured` says that they mean nothing.
     """
     modalities = config.network.modalities
     fused = outputs.get(subset_name(modalities))
@@ -47,10 +53,14 @@ def fusion_gain(
     same_rows = {name: outputs[name].at(rows) for name in modalities}
     accuracy, neighbours = {}, {}
     for head in fused.logits:
+        if any(measured.is_given(head, (name,)) for name in modalities):
+            continue
         everything = {"": fused, **same_rows}
         hits = {name: _hits(output, head, records, config) for name, output in everything.items()}
         if len(hits[""]):
             accuracy[head] = _compare(hits)
+        if not measured.neighbours:
+            continue
         shares = _neighbour_shares(everything, head, records, config)
         if len(shares[""]):
             neighbours[head] = _compare(shares)

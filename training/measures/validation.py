@@ -56,9 +56,14 @@ def validation_figures(config: NetworkConfig, found: HeadOutputs, truth: Truth) 
 
 
 def subset_figures(
-    network: Network, source: BatchSource, rows: Rows, encoded_of: Callable[[Rows], EncodedBatch]
+    network: Network,
+    source: BatchSource,
+    rows: Rows,
+    encoded_of: Callable[[Rows], EncodedBatch],
+    *,
+    matching: bool,
 ) -> dict[str, float]:
-    """Figures by subset and head, some rows at a time; and how well texts and images find one another."""
+    """Figures by subset and head, some rows at a time; with `matching`, also how well texts and images match."""
     found: dict[str, list[HeadOutputs]] = {}
     kept: dict[str, list[Rows]] = {}
     embeddings: dict[str, dict[int, Tensor]] = {}
@@ -80,7 +85,7 @@ def subset_figures(
         truth = source.truth.take(np.concatenate(kept[subset]))
         values = validation_figures(network.config, joined(parts), truth)
         figures |= {f"{subset}/{head}": value for head, value in values.items()}
-    return {**figures, **_matching_figures(embeddings)}
+    return {**figures, **(_matching_figures(embeddings) if matching else {})}
 
 
 def _matching_figures(embeddings: Mapping[str, Mapping[int, Tensor]]) -> dict[str, float]:

@@ -32,6 +32,7 @@ def illustrations(
     config: CheckpointConfig,
     *,
     pictures: bool,
+    matching: bool = True,
 ) -> dict[str, bytes]:
     """Plots and pictures of an evaluation by file name; what there is nothing to show of is left out.
 
@@ -40,13 +41,14 @@ def illustrations(
         records: those that were run.
         config: the checkpoint's.
         pictures: whether images and texts of the data may be shown.
+        matching: whether texts and images were trained to find one another.
     """
     files = {
         "plots/reliability.png": reliability_plot(outputs, records, config),
         **confusion_plots(outputs, records, config),
     }
     if pictures:
-        files["pictures/retrieval.jpg"] = retrieval_sheet(outputs, records)
+        files["pictures/retrieval.jpg"] = retrieval_sheet(outputs, records) if matching else b""
         files["pictures/errors.jpg"] = error_sheet(outputs, records, config)
         files["pictures/captions.jpg"] = caption_sheet(outputs, records)
         files["pictures/recordings.png"] = spectrogram_sheet(outputs, records, config)

@@ -39,8 +39,10 @@ def _unsaid(provenance: Mapping[str, Any]) -> str:
     rule = provenance.get("recipe", {}).get("objective", {}).get("unsaid")
     if not rule:
         return ""
+    heads = " and ".join(rule["means"])
     meant = " and ".join(f"{head} is {label}" for head, label in rule["means"].items())
-    return f" Without {' and '.join(rule['without'])}, they are of the rows where {meant}."
+    said = " and ".join(rule["without"])
+    return f" Without {said}, they are of the rows where {meant}, and say nothing of {heads}."
 
 
 def model_card(config: CheckpointConfig, metrics: Mapping[str, Any], files: Collection[str]) -> str:
@@ -104,8 +106,16 @@ def _summary(config: CheckpointConfig) -> str:
         scores += f"a text about the item (by {len(caption.tokens):,} subwords, looking at {reads}) and "
     return (
         f"A multimodal model trained by Intermodal. Any subset of {', '.join(config.network.modalities)} goes in; "
-        f"{scores}an embedding of {config.network.embedding.dimensions} numbers for retrieval come out."
+        f"{scores}an embedding of {config.network.embedding.dimensions} numbers{_for_retrieval(config)} come out."
     )
+
+
+def _for_retrieval(config: CheckpointConfig) -> str:
+    """What the embedding is for, if it is for anything."""
+    recipe = config.provenance.get("recipe", {})
+    weights = [recipe.get("objective", {}).get(name, 1.0) for name in ("contrastive", "contrastive_fused")]
+    searched = any(weights) or recipe.get("gallery", {}).get("max_items", 1)
+    return " for retrieval" if searched else " (which nothing was trained to compare)"
 
 
 def _data(facts: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,12 @@ from models.errors import ManifestError
 from models.manifest import Record
 from models.predictor import Predictor, load_predictor
 from tests.tiny import TEXTS, Recorder, image_file, picture, tiny_checkpoint
+from training.measured import Measured
 from training.measures.calibrate import fit_calibration
 from training.measures.evaluate import measure
 from training.measures.outputs import SubsetOutput
 from training.measures.passes import run_subsets
+from training.objective_config import Unsaid
 
 CONFIG = tiny_checkpoint().config
 
@@ -237,6 +239,8 @@ def test_each_subset_s_own_vectors_say_whether_equal_labels_are_near() -> None:
     figures = measure(outputs, reds("red", "red", "blue"), CONFIG)
     assert figures["text"]["colour"]["same_label"]["map"] == 1
     assert figures["image"]["colour"]["same_label"]["map"] == 1 / 2
+    apart_from_them = measure(outputs, reds("red", "red", "blue"), CONFIG, measured=Measured(neighbours=False))
+    assert all("same_label" not in heads["colour"] for heads in apart_from_them.values())
 
 
 def test_a_head_without_any_label_has_no_figures() -> None:
@@ -252,3 +256,15 @@ def test_equal_texts_are_equally_right_in_retrieval() -> None:
         for name, found in (("text", vectors), ("image", images), ("image+text", vectors))
     }
     assert measure(outputs, records, CONFIG)["image+text"]["retrieval"]["text_to_image"]["r@1"] == 1
+    assert "retrieval" not in measure(outputs, records, CONFIG, measured=Measured(matching=False))["image+text"]
+
+
+def test_a_head_that_is_decided_where_nothing_is_said_has_no_figures_there() -> None:
+    unsaid = Unsaid(without=("text",), means={"colour": "red"})
+    logits = {"colour": np.array([[0.0, 4.0]], dtype=np.float32)}
+    outputs = {
+        name: SubsetOutput(np.arange(1), logits, np.eye(1, dtype=np.float32)) for name in ("image", "image+text")
+    }
+    figures = measure(outputs, reds("red"), CONFIG, measured=Measured(matching=False, unsaid=unsaid))
+    assert figures["image"] == {}
+    assert figures["image+text"]["colour"]["accuracy"] == 1

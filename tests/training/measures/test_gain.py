@@ -3,8 +3,10 @@ import numpy as np
 from models.config import NetworkConfig
 from models.manifest import Record
 from tests.tiny import tiny_checkpoint
+from training.measured import Measured
 from training.measures.gain import fusion_gain
 from training.measures.outputs import SubsetOutput
+from training.objective_config import Unsaid
 
 CONFIG = tiny_checkpoint().config
 LABELS = ("red", "red", "blue", "blue")
@@ -60,6 +62,18 @@ def test_neighbours_of_the_fused_vectors_against_a_modality_s() -> None:
     gain = fusion_gain(outputs, records, CONFIG)["neighbours"]["colour"]
     # Where all vectors are equal, everybody's five neighbours are the first rows, which are red.
     assert (gain["fused"], gain["alone"], gain["difference"]) == (1, 0.5, 0.5)
+    without = fusion_gain(outputs, records, CONFIG, measured=Measured(neighbours=False))
+    assert without["neighbours"] == {}
+    assert set(without["accuracy"]) == {"colour"}
+
+
+def test_a_head_that_a_modality_cannot_get_wrong_is_not_compared() -> None:
+    outputs = {"image": output("rrrr"), "text": output("rrbb"), "image+text": output("rrbb")}
+    unsaid = Unsaid(without=("text",), means={"colour": "red"})
+    assert fusion_gain(outputs, RECORDS, CONFIG, measured=Measured(unsaid=unsaid)) == {
+        "accuracy": {},
+        "neighbours": {},
+    }
 
 
 def test_without_rows_that_have_everything_there_is_nothing_to_compare() -> None:

@@ -190,4 +190,21 @@ def test_it_says_on_which_rows_subsets_are_judged_that_lack_what_says_what_is_me
         for more in ({}, {"recipe": {"objective": {"unsaid": rule}}})
     )
     assert "they are of the rows" not in model_card(plain, METRICS, ())
-    assert "Without text, they are of the rows where colour is red." in model_card(ruled, METRICS, ())
+    words = "Without text, they are of the rows where colour is red, and say nothing of colour."
+    assert words in model_card(ruled, METRICS, ())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({}, "numbers for retrieval come out"),
+        ({"objective": {"contrastive": 0.0, "contrastive_fused": 0.0}}, "numbers for retrieval come out"),
+        (
+            {"objective": {"contrastive": 0.0, "contrastive_fused": 0.0}, "gallery": {"max_items": 0}},
+            "numbers (which nothing was trained to compare) come out",
+        ),
+    ],
+)
+def test_it_says_what_the_embedding_is_for(recipe: dict[str, Any], words: str) -> None:
+    config = tiny_checkpoint().config.model_copy(update={"provenance": PROVENANCE | {"recipe": recipe}})
+    assert words in model_card(config, METRICS, ())
