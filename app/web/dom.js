@@ -25,4 +25,11 @@ export function announce(text) {
 
 export const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
+/** A number to the digits that mean something beside its deviation, and that to two; without one, to four. */
+export function rounded(value, std) {
+  if (!(std > 0)) return value.toPrecision(4);
+  const digits = Math.min(20, Math.max(0, 1 - Math.floor(Math.log10(std))));
+  return `${value.toFixed(digits)} ± ${std.toFixed(digits)}`;
+}
+
 export const signed = (number, digits = 1) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(digits)}`;

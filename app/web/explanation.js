@@ -1,14 +1,14 @@
 // What an answer rests on, in pictures: shares of modalities, a map over the image, weights of words.
 
-import { make, percent, signed } from "./dom.js";
+import { make, percent, rounded, signed } from "./dom.js";
 
 const LEAST_SCALE = 0.02; // weaker than this, a map is noise, and is shown pale
 const NAMES = { image: "image", text: "text", audio: "recording", sensors: "sensors" };
 
 /** A bar of what each modality adds, and the same in words. `score` and `unit` are of what is explained. */
-export function shares(found, score, unit) {
+export function shares(found, score, unit, std) {
   const shown = (number) => (found.label === undefined ? signed(number, 3) : `${signed(100 * number)}`);
-  const whole = found.label === undefined ? `${score.toPrecision(4)}${unit ? ` ${unit}` : ""}` : percent(score);
+  const whole = found.label === undefined ? `${rounded(score, std).split(" ")[0]}${unit ? ` ${unit}` : ""}` : percent(score);
   const parts = Object.entries(found.contributions);
   const base = ["base", found.base];
   const total = [base, ...parts].reduce((sum, [, added]) => sum + Math.abs(added), 0) || 1;
@@ -19,7 +19,7 @@ export function shares(found, score, unit) {
       css: { "--share": Math.abs(added) / total },
     }),
   );
-  const start = found.label === undefined ? found.base.toPrecision(4) : (100 * found.base).toFixed(1);
+  const start = found.label === undefined ? rounded(found.base, std).split(" ")[0] : (100 * found.base).toFixed(1);
   const keys = [
     key("base", `${start} to start with`),
     ...parts.map(([kind, added]) => key(kind, `${NAMES[kind] ?? kind} ${shown(added)}`)),

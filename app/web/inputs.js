@@ -12,6 +12,7 @@ export class Inputs {
   #files = { image: null, audio: null };
   #urls = { image: "", audio: "" };
   #recorder = new Recorder();
+  #usual = ""; // readings: the means of the training rows
 
   /** `onFile` is called when an image or a recording has come; `onFault` with what went wrong, in words. */
   constructor({ onFile, onFault }) {
@@ -31,6 +32,10 @@ export class Inputs {
       if (file) this.#take(file.type.split("/")[0], file);
     });
     byId("record").addEventListener("click", () => this.#record());
+    byId("usual").addEventListener("click", () => {
+      byId("sensors").value = this.#usual;
+      byId("sensors").focus();
+    });
   }
 
   /** Show just the fields of what this model knows. */
@@ -38,7 +43,10 @@ export class Inputs {
     this.#known = new Set(model.modalities);
     for (const kind of KINDS) byId(`field-${kind}`).hidden = !this.#known.has(kind);
     const channels = Object.entries(model.sensors?.channels ?? {});
-    byId("sensors").placeholder = JSON.stringify(Object.fromEntries(channels.map(([name, one]) => [name, one.mean])));
+    const means = channels.map(([name, one]) => `${JSON.stringify(name)}: ${Number(one.mean.toPrecision(3))}`);
+    this.#usual = `{${means.join(", ")}}`;
+    byId("usual").hidden = !channels.length;
+    byId("sensors").placeholder = this.#usual;
     const units = channels.map(([name, { unit }]) => (unit ? `${name} (${unit})` : name)).join(", ");
     byId("sensors-hint").textContent = channels.length
       ? `JSON: a number, or a list of them over time, by channel. There are ${units}.`

@@ -51,7 +51,7 @@ async function chooseModel() {
   running?.abort();
   results.clear();
   inputs.fit(model);
-  const items = model.gallery ? `, ${model.gallery.num_items.toLocaleString("en")} items` : "";
+  const items = model.gallery?.num_items ? `, ${model.gallery.num_items.toLocaleString("en")} items` : "";
   byId("about").textContent = `${model.modalities.join(" + ")}${items}, ${model.engine} on ${model.device}`;
   byId("abilities").replaceChildren(...abilities(model).map((line) => make("li", {}, line)));
   const onText = (text) => {
@@ -76,7 +76,7 @@ function abilities(model) {
     ...numbers,
     ...(model.transcribes ? ["What is said in a recording"] : []),
     ...(model.generates ? ["A caption of the image"] : []),
-    ...(model.gallery ? [`The nearest of ${model.gallery.num_items.toLocaleString("en")} items`] : []),
+    ...(model.gallery?.num_items ? [`The nearest of ${model.gallery.num_items.toLocaleString("en")} items`] : []),
   ];
 }
 
@@ -138,6 +138,7 @@ async function predict(model, fields, explain, signal) {
     explain,
     text: inputs.text,
     imageUrl: inputs.imageUrl,
+    units: Object.fromEntries(Object.entries(model.sensors?.channels ?? {}).map(([name, { unit }]) => [name, unit])),
     knowsImages: model.modalities.includes("image"),
     commands: [
       [path, [...fields, ["top_k", NUM_MATCHES], ...(explain ? [["explain", "true"]] : [])]],

@@ -1,7 +1,7 @@
 // The answer on the page. Takes what the service said; asks nothing.
 
 import { show, timings } from "./api.js";
-import { announce, byId, make, percent } from "./dom.js";
+import { announce, byId, make, percent, rounded } from "./dom.js";
 import { heatMap, scale, shares, words } from "./explanation.js";
 
 const MOST_LABELS = 5;
@@ -34,12 +34,13 @@ export class Results {
     byId("empty").hidden = false;
   }
 
-  /** Show a prediction. `asked` has its text, the address of its image, and whether an explanation is to follow. */
+  /** Show a prediction. `asked` has its text, the address of its image, units by channel, and whether an explanation is
+   * to follow. */
   predicted(answer, response, ms, asked) {
     this.#answer = answer;
     this.#asked = asked;
     const parts = [
-      doubts(answer),
+      advice(answer, asked.units),
       make("div", { class: "cards", id: "heads" }, ...this.#heads(answer)),
       make("section", { class: "card", id: "where", hidden: true, "aria-labelledby": "where-title" }),
       this.#matches(answer.matches),
@@ -51,7 +52,10 @@ export class Results {
     this.rest();
     if (matchMedia("(max-width: 800px)").matches) byId("results").scrollIntoView(); // or it would come unseen
     const best = Object.entries(answer.classes).map(([head, [first]]) => `${head}: ${first.label}, ${percent(first.score)}`);
-    announce(`Answered in ${Math.round(ms)} milliseconds. ${best.join("; ")}. ${answer.matches.length} matches.`);
+    const numbers = Object.entries(answer.values ?? {}).map(([head, one]) => `${head}: ${inWords(one)}`);
+    const doubt = byId("advice") ? `${byId("advice").textContent}. ` : "";
+    const matches = answer.matches.length ? ` ${answer.matches.length} matches.` : "";
+    announce(`Answered in ${Math.round(ms)} milliseconds. ${doubt}${[...best, ...numbers].join("; ")}.${matches}`);
   }
 
   /** Add a text that was written or heard. */
@@ -104,10 +108,10 @@ export class Results {
     announce("The explanation is there.");
   }
 
-  /** Score and unit of what was said of a head. */
+  /** Score, unit and deviation of what was said of a head. */
   #said(head) {
     const number = this.#answer.values?.[head];
-    return number ? [number.value, number.unit] : [this.#answer.classes[head][0].score, ""];
+    return number ? [number.value, number.unit, number.std] : [this.#answer.classes[head][0].score, ""];
   }
 
   #heads(answer) {
@@ -121,12 +125,12 @@ export class Results {
         waiting(head),
       ),
     );
-    const values = Object.entries(answer.values ?? {}).map(([head, { value, std, unit }]) =>
+    const values = Object.entries(answer.values ?? {}).map(([head, one]) =>
       make(
         "section",
         { class: "card head" },
         make("h3", {}, head),
-        make("p", { class: "number" }, `${value.toPrecision(4)}${std === undefined ? "" : ` ± ${std.toPrecision(2)}`} ${unit ?? ""}`),
+        make("p", { class: "number" }, inWords(one)),
         waiting(head),
       ),
     );
@@ -191,20 +195,33 @@ export class Results {
   }
 }
 
-/** Why not to trust the answer; null where there is no reason. */
-function doubts({ trust, out_of_range: ranges }) {
+const inWords = ({ value, std, unit }) => `${rounded(value, std)}${unit ? ` ${unit}` : ""}`;
+
+/** Whether to act upon the answer, and why not; null where the model says nothing of that. */
+function advice({ trust, out_of_range: ranges }, units) {
   const why = {
     missing: ({ about }) => `It was shown no ${about}, which it needs.`,
-    out_of_range: ({ about }) => `${about} is out of the range that it knows.`,
-    unfamiliar: ({ about }) => `This ${about} is like none that it was trained on.`,
-    uncertain: ({ about }) => `It is less sure of ${about} than it mostly is.`,
+    out_of_range: ({ about }) => outOfRange(about, ranges?.[about], units?.[about]),
+    unfamiliar: ({ about, value, limit }) =>
+      `This ${about} is like none that it was trained on${limit ? `: ${(value / limit).toPrecision(2)} times as far from them as it may be` : ""}.`,
+    uncertain: ({ about, value, limit }) =>
+      `It is less sure of ${about} than it mostly is${limit ? `: ${value.toPrecision(2)}, where ${limit.toPrecision(2)} is the limit` : ""}.`,
   };
   const reasons = trust
     ? trust.reasons.map((reason) => why[reason.kind]?.(reason) ?? `${reason.kind}: ${reason.about}`)
     : Object.keys(ranges ?? {}).map((about) => why.out_of_range({ about }));
-  if (!reasons.length) return null;
-  const lines = reasons.map((reason) => make("li", {}, reason));
-  return make("section", { class: "card doubt" }, make("h3", {}, "Do not rely on this"), make("ul", {}, ...lines));
+  if (reasons.length) {
+    const lines = reasons.map((reason) => make("li", {}, reason));
+    return make("section", { class: "card doubt" }, make("h3", { id: "advice" }, "Do not rely on this"), make("ul", {}, ...lines));
+  }
+  return trust ? make("p", { id: "advice", class: "quiet" }, "Nothing speaks against relying on this") : null;
+}
+
+function outOfRange(about, found, unit) {
+  if (!found) return `${about} is out of the range that it knows.`;
+  const { value, low, high } = found;
+  const known = low === null ? `up to ${high}` : high === null ? `from ${low} on` : `${low} to ${high}`;
+  return `${about} is ${value}${unit ? ` ${unit}` : ""}, and it knows ${known}.`;
 }
 
 function bar({ label, score }) {

@@ -262,10 +262,21 @@ def test_sensors_are_typed_as_json_and_doubts_are_told(visit: Open, sites: Calla
     page.get_by_role("button", name="Ask").click()
     answered(page)
     doubts = page.locator(".doubt li").all_inner_texts()
-    assert doubts == ["It was shown no image, which it needs.", "speed is out of the range that it knows."]
+    assert doubts == ["It was shown no image, which it needs.", "speed is 99 m/s, and it knows 0 to 10."]
+    expect(page.get_by_role("status")).to_contain_text("Do not rely on this.")
+    expect(page.get_by_role("status")).to_contain_text("steer: ")
     steer = page.locator("section.head").filter(has=page.get_by_role("heading", name="steer"))
     expect(steer.locator(".number")).to_contain_text("±")
     expect(steer.locator(".because")).to_contain_text("sensors")
+    # No more digits than its deviation has.
+    value, std = steer.locator(".number").inner_text().split(" ± ")
+    assert len(value.partition(".")[2]) == len(std.partition(".")[2])
+    assert page.locator("#abilities li", has_text="nearest").count() == 0
+    assert "items" not in page.locator("#about").inner_text()
+    page.get_by_role("button", name="Fill in usual readings").click()
+    assert json.loads(field.input_value()) == {"speed": 5, "turn": 0, "wheel": 100}
+    page.get_by_label("Image", exact=True).set_input_files(RED)
+    expect(page.locator("#advice")).to_have_text("Nothing speaks against relying on this")
     field.fill("{speed}")
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_role("alert")).to_contain_text("sensors")
