@@ -2,6 +2,8 @@
 
 import hashlib
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,11 +93,25 @@ def check(recipe: Recipe, data: Path, progress: Progress) -> Pairs:
     find_heads(pairs, recipe.data.columns, recipe.network.targets)
     if not len(pairs.rows("train")) or not len(pairs.rows("val")):
         raise ManifestError([f"{data.name}: train or val is empty. Add rows, or raise data.val_fraction."])
+    faults: list[str] = []
     if (sensors := with_channels(recipe, pairs).preprocessing.sensors) is not None:
-        SensorRows(pairs, sensors)
+        with _listed(faults):
+            SensorRows(pairs, sensors)
     progress.start("check files", len(pairs.images) + len(pairs.recordings))
-    check_files(pairs, recipe.preprocessing, progress.advance)
+    with _listed(faults):
+        check_files(pairs, recipe.preprocessing, progress.advance)
+    if faults:
+        raise ManifestError(faults)
     return pairs
+
+
+@contextmanager
+def _listed(faults: list[str]) -> Iterator[None]:
+    """Add what is wrong with the manifest to those faults, so that all are told at once."""
+    try:
+        yield
+    except ManifestError as error:
+        faults += error.faults
 
 
 def train(recipe: Recipe, options: Options, progress: Progress) -> Path | None:

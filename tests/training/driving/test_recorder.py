@@ -42,6 +42,22 @@ def test_the_manifest_has_no_faults_by_the_recipe(recorded: Path, capsys: pytest
     assert "no faults" in capsys.readouterr().out
 
 
+def test_faults_of_readings_and_of_files_are_told_at_once(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_of(recorded)
+    rows[0]["sensors"] = {"sped": 1}
+    (recorded.parent / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    rows[1]["image"] = "cut.png"
+    faulty = recorded.with_name("faulty.jsonl")
+    faulty.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["check", "recipes/driving.toml", "--data", str(faulty)]) == 1
+    words = capsys.readouterr().err
+    assert "2 fault(s)" in words
+    assert "faulty.jsonl:1: sensors: unknown channel 'sped'; did you mean 'speed'?" in words
+    assert "faulty.jsonl:2: cut.png" in words
+
+
 def test_a_row_has_what_was_seen_told_read_and_wished(recorded: Path) -> None:
     for row in rows_of(recorded):
         assert (recorded.parent / str(row["image"])).is_file()
