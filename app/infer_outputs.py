@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from app import strict_json
 from app.infer_payload import MATCH_OUTPUTS, InferRequest
+from app.schemas.judgement import out_of_range_json, trust_json
 from app.served import Answer, Model
 from app.tensor_answer import TensorOut, Wanted
 from models.errors import InputError
@@ -15,6 +17,9 @@ from retrieval.gallery import Floats
 
 EMBEDDING = "embedding"
 TRANSCRIPT = "transcript"
+OUT_OF_RANGE, TRUST = "out_of_range", "trust"
+"""As /predict has them, for an answer without its doubts would be acted upon."""
+
 Needs = Literal["prediction", "matches", "transcript"]
 
 
@@ -52,10 +57,15 @@ class Output:
 def outputs_of(model: Model) -> dict[str, Output]:
     """The outputs by name: for each head its scores and its labels, numbers, the embedding, matches, a transcript.
 
-    A head that is called like another output has `head.` before its name.
+    Models that say what speaks against their answers have that too. A head that is called like another output has
+    `head.` before its name.
     """
     predictor, network = model.predictor, model.predictor.config.network
     fixed = {EMBEDDING: _embedding(network.embedding.dimensions)}
+    if "sensors" in network.modalities:
+        fixed[OUT_OF_RANGE] = _texts(lambda row: out_of_range_json(row.prediction))
+    if predictor.config.trust is not None:
+        fixed[TRUST] = _texts(lambda row: trust_json(predictor.doubts(row.prediction) or ()))
     if predictor.transcriber is not None:
         fixed[TRANSCRIPT] = Output(
             datatype="BYTES", shape=(-1,), needs="transcript", make=lambda rows: [row.transcript for row in rows]
@@ -114,6 +124,13 @@ def _embedding(dimensions: int) -> Output:
         datatype="FP32",
         shape=(-1, dimensions),
         make=lambda rows: np.stack([row.prediction.embedding_E for row in rows]).astype(np.float32),
+    )
+
+
+def _texts(part: Callable[[Row], dict[str, Any]]) -> Output:
+    """An object of each row (N,), as texts of JSON."""
+    return Output(
+        datatype="BYTES", shape=(-1,), make=lambda rows: [strict_json.write(part(row)).decode() for row in rows]
     )
 
 

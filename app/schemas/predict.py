@@ -9,10 +9,10 @@ from app.schemas.common import ModelRef, Problem, is_none, six_digits
 from app.schemas.explanation import HeadExplanation, explanation_json
 from app.schemas.galleries import MatchResponse, match_json
 from app.schemas.generate import CaptionResponse, caption_json
+from app.schemas.judgement import OutOfRangeResponse, TrustResponse, out_of_range_json, trust_json
 from app.served import Answer
 from models.config import ClassificationHead, RegressionHead
 from models.predictor import Value
-from models.trust import Doubt
 
 
 class ScoredLabel(BaseModel):
@@ -30,42 +30,6 @@ class PredictedValue(BaseModel):
         None, exclude_if=is_none, description="Calibrated standard deviation, where the head predicts its own."
     )
     unit: str | None = Field(None, exclude_if=is_none, description="Where the recipe named one.")
-
-
-class OutOfRangeResponse(BaseModel):
-    """A reading far from all that the model was trained on."""
-
-    value: float
-    low: float | None = Field(description="Bounds of what is in range; null where there is none.")
-    high: float | None
-
-
-class DoubtResponse(BaseModel):
-    """A reason not to trust an answer."""
-
-    kind: Literal["missing", "out_of_range", "unfamiliar", "uncertain"] = Field(
-        description="An input that the model needs; a reading; an input like none that the model was trained on; "
-        "a head that is less sure than it is wont to be."
-    )
-    about: str = Field(description="The modality, the channel, or the head.")
-    value: float | None = Field(
-        None,
-        exclude_if=is_none,
-        description="Of an input its distance, where 1 is usual; of a head its standard deviation, "
-        "or its best score.",
-    )
-    limit: float | None = Field(
-        None, exclude_if=is_none, description="What the distance or the deviation is above, or the score below."
-    )
-
-
-class TrustResponse(BaseModel):
-    """Whether to act upon an answer."""
-
-    ok: bool = Field(
-        description="Whether there is no reason against it. Where false, fall back: brake, or ask a person."
-    )
-    reasons: list[DoubtResponse]
 
 
 class PredictResponse(BaseModel):
@@ -137,13 +101,9 @@ def answer_json(
     if answer.explanation is not None:
         found["explanation"] = explanation_json(answer.explanation, predictor.config.network)
     if prediction.out_of_range:
-        found["out_of_range"] = {
-            name: {"value": one.value, "low": _bound(one.low), "high": _bound(one.high)}
-            for name, one in prediction.out_of_range.items()
-        }
-    doubts = predictor.doubts(prediction)
-    if doubts is not None:
-        found["trust"] = {"ok": not doubts, "reasons": [_doubt(doubt) for doubt in doubts]}
+        found["out_of_range"] = out_of_range_json(prediction)
+    if (doubts := predictor.doubts(prediction)) is not None:
+        found["trust"] = trust_json(doubts)
     if answer.caption is not None:
         found["caption"] = caption_json(answer.caption)
     gallery = answer.gallery or name
@@ -167,17 +127,6 @@ def _value(found: Value, head: RegressionHead) -> dict[str, Any]:
     named = {"value": six_digits(found.value)}
     std = {} if found.std is None else {"std": six_digits(found.std)}
     return named | std | ({} if head.unit is None else {"unit": head.unit})
-
-
-def _bound(value: float | None) -> float | None:
-    return None if value is None else six_digits(value)
-
-
-def _doubt(doubt: Doubt) -> dict[str, Any]:
-    named = {"kind": doubt.kind, "about": doubt.about}
-    if doubt.value is None or doubt.limit is None:
-        return named
-    return {**named, "value": six_digits(doubt.value), "limit": six_digits(doubt.limit)}
 
 
 class BatchSuccess(PredictResponse):

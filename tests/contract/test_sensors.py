@@ -203,6 +203,22 @@ def judged(settings: Settings) -> Service:
     return Service([Model(predictor)], settings, FakeSource({}))
 
 
+def test_tensors_have_the_doubts_that_predict_has() -> None:
+    with serving(Settings(num_workers=1), judged) as client:
+        rows = [{"speed": 99}, {"speed": 5}]
+        tensor = {"name": "sensors", "datatype": "BYTES", "shape": [2], "data": [json.dumps(row) for row in rows]}
+        sent = client.post("/v2/models/tiny/infer", json={"inputs": [tensor]})
+        assert sent.status_code == 200, sent.text
+        found = {output["name"]: output for output in sent.json()["outputs"]}
+        for place, row in enumerate(rows):
+            answer = answered(client.post("/predict", json={"sensors": row}))
+            assert json.loads(found["trust"]["data"][place]) == answer["trust"]
+            assert json.loads(found["out_of_range"]["data"][place]) == answer.get("out_of_range", {})
+        described = {output["name"]: output for output in client.get("/v2/models/tiny").json()["outputs"]}
+        for name in ("trust", "out_of_range"):
+            assert described[name] == {"name": name, "datatype": "BYTES", "shape": [-1]}
+
+
 def test_an_answer_says_when_not_to_trust_it() -> None:
     with serving(Settings(num_workers=1), judged) as client:
         fine = answered(client.post("/predict", json={"image": WHOLE["image"], "text": "a"}))
