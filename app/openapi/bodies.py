@@ -47,9 +47,14 @@ def closed(properties: dict[str, Schema], **more: object) -> Schema:
 
 def _as_text(properties: dict[str, Schema]) -> dict[str, Schema]:
     """Fields of a form or a query, where an object is a string of JSON."""
-    json_text = {"type": "string", "contentMediaType": JSON}
+
+    def text(schema: Schema) -> Schema:
+        inside = {name: part for name, part in schema.items() if name != "description"}
+        words = {"description": schema["description"]} if "description" in schema else {}
+        return {"type": "string", "contentMediaType": JSON, "contentSchema": inside, **words}
+
     return {
-        name: {**schema, **json_text} if schema.get("type") in ("object", "array") else schema
+        name: text(schema) if schema.get("type") in ("object", "array") else schema
         for name, schema in properties.items()
     }
 

@@ -29,6 +29,16 @@ def test_the_document_states_every_media_type(client: httpx.Client) -> None:
         assert path.count("{") == len(named)
 
 
+def test_an_object_in_a_form_or_a_query_is_a_text_of_json_whose_schema_is_inside(client: httpx.Client) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    fields = {kind: operation["requestBody"]["content"][kind]["schema"]["properties"] for kind in (JSON, FORM)}
+    [query] = [one["schema"] for one in operation["parameters"] if one["name"] == "sensors"]
+    whole = fields[JSON]["sensors"]
+    words = whole.pop("description")
+    text = {"type": "string", "contentMediaType": JSON, "contentSchema": whole, "description": words}
+    assert fields[FORM]["sensors"] == query == text
+
+
 def operations() -> list[APIOperation]:
     def unused(settings: Settings) -> Service:
         raise AssertionError("only the document is wanted")
