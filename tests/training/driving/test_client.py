@@ -11,6 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from models.errors import ConfigError
+from training.driving import client
 from training.driving.client import NO_ANSWER, Posts, Stream, reach
 
 
@@ -128,6 +129,31 @@ def test_a_stream_that_was_closed_meanwhile_is_opened_anew_and_one_that_is_gone_
     assert reply.status == NO_ANSWER
     assert reply.content["detail"]
     service.close()
+
+
+def test_an_answer_that_hangs_is_not_taken_for_the_next_question_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = threading.Event()
+
+    def answer(socket: ServerConnection) -> None:
+        for message in socket:
+            assert isinstance(message, bytes)
+            asked = json.loads(message[4 : 4 + int.from_bytes(message[:4])])
+            if asked["text"] == "go":
+                waited.wait()
+            socket.send(json.dumps({"status": 200, **asked}))
+
+    with serve(answer, "127.0.0.1", 0, process_request=described) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        service = reach(f"http://127.0.0.1:{server.socket.getsockname()[1]}", "driving")
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "TIMEOUT_SECONDS", 0.1)
+            patch.setattr(service, "close", lambda: (waited.set(), Stream.close(service)))
+            assert service.ask({"text": "go"}, {}).status == NO_ANSWER
+        assert service.ask({"text": "stop"}, {}).content["text"] == "stop"
+        service.close()
+        server.shutdown()
+        thread.join()
 
 
 def test_what_answers_with_no_json_object_is_no_answer() -> None:
